@@ -1,0 +1,62 @@
+"""A report as a small table in JupyterLab, and as plain text for a terminal or a screen reader."""
+
+from html import escape
+
+from IPython.display import display
+
+MARKS = {True: "ok", False: "no", None: "--"}
+
+
+def lines(report, exercise, hidden_seed=None):
+    """The report as (mark, part, note) rows, and the closing sentences."""
+    rows = [(MARKS[row.passed], f"{row.part} ({row.points:g})", row.message) for row in report.rows]
+    last = []
+    if report.unsolved:
+        rows = []
+        last.append(
+            f'Not yet: {exercise.function} is unsolved. Write it in the cell above; hint("{exercise.id}") gives a first hint.'
+        )
+    elif report.refused:
+        rows = []
+        last.append(f"No points: {report.refused}.")
+    elif report.sentence:
+        last.append(f"Looks like: {report.sentence}")
+    if hidden_seed is not None:
+        last.append(f"Graded on inputs drawn with seed {hidden_seed}: {report.points:g} of {report.max_points:g} points.")
+    elif report.passed:
+        last.append("Visible checks passed; the graded ones use other inputs.")
+    elif rows:
+        last.append(f'Next: mend the first line marked "no". hint("{exercise.id}") gives a hint.')
+    return rows, last
+
+
+def as_text(title, rows, last):
+    """Plain text, one line a row."""
+    body = [f"  {mark}  {part}" + (f": {note}" if note else "") for mark, part, note in rows]
+    return "\n".join([title, *body, *last])
+
+
+def as_html(title, rows, last):
+    """A small table; everything that came from a student is escaped."""
+    colours = {"ok": "#1a7f37", "no": "#b35900", "--": "#6e7781"}
+    body = "".join(
+        f'<tr><td style="color:{colours[mark]};font-weight:bold;text-align:left">{mark}</td>'
+        f'<td style="text-align:left">{escape(part)}</td>'
+        f'<td style="text-align:left">{escape(note)}</td></tr>'
+        for mark, part, note in rows
+    )
+    table = f"<table><thead><tr><th></th><th>what (points)</th><th>seen</th></tr></thead><tbody>{body}</tbody></table>"
+    ends = "".join(f"<p>{escape(line)}</p>" for line in last)
+    return f"<div><strong>{escape(title)}</strong>{table if rows else ''}{ends}</div>"
+
+
+def show(title, rows, last):
+    """Display a table: HTML where the front end has it, else the text."""
+    bundle = {"text/plain": as_text(title, rows, last), "text/html": as_html(title, rows, last)}
+    display(bundle, raw=True)
+
+
+def show_report(report, exercise, hidden_seed=None):
+    """Display the verdict on an answer."""
+    rows, last = lines(report, exercise, hidden_seed)
+    show(f"{exercise.id}: {report.points:g} of {report.max_points:g} points", rows, last)

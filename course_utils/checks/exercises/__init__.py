@@ -1,0 +1,1 @@
+"""The exercises' checks, one module an assignment. Each holds answers: nothing a student's code may call."""

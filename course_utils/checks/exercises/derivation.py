@@ -1,0 +1,4 @@
+"""01-derivation: from the KL-regularised objective to the DPO loss."""
+
+EXERCISES = ()
+RECALL = ()

@@ -1,0 +1,128 @@
+"""From an exercise and a student's function to a report: which parts hold, and why the others do not."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from course_utils.checks.compare import difference
+from course_utils.checks.draw import Draw
+from course_utils.checks.provenance import course_calls
+
+VISIBLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """The verdict on one part. `passed` is None where it was not reached."""
+
+    part: str
+    points: float
+    passed: bool | None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdict on an answer."""
+
+    exercise: str
+    rows: tuple[Row, ...]
+    misconception: str = ""
+    sentence: str = ""
+    unsolved: bool = False
+    refused: str = ""
+
+    @property
+    def points(self):
+        """What the answer has earned."""
+        return round(sum(row.points for row in self.rows if row.passed), 2)
+
+    @property
+    def max_points(self):
+        """What could be earned."""
+        return round(sum(row.points for row in self.rows), 2)
+
+    @property
+    def passed(self):
+        """Whether every part holds."""
+        return all(row.passed for row in self.rows) and not self.refused
+
+
+def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
+    """Hold a student's function against an exercise.
+
+    Args:
+        exercise: the `Exercise`.
+        function: the student's function.
+        seed: what the inputs are drawn from.
+        reveal: whether messages may show the wanted numbers (visible checks only).
+    """
+    rest = [Row(part.name, part.points, None) for part in exercise.parts]
+    if not callable(function):
+        kind = type(function).__name__
+        return Report(exercise.id, tuple(rest), refused=f"{exercise.function} is a {kind}, not a function")
+    if modules := course_calls(function):
+        return Report(
+            exercise.id,
+            tuple(rest),
+            refused=f"your answer calls the course's own implementation ({', '.join(modules)}). "
+            "That earns nothing: write the steps yourself, with torch or any other library",
+        )
+    rows, failures = [], []
+    for part in exercise.parts:
+        if rows and not rows[0].passed and not part.independent:
+            rows.append(Row(part.name, part.points, None, "looked at once the first line holds"))
+            continue
+        cases = part.cases(Draw(seed, f"{exercise.id}/{part.name}"))
+        row, failed = _judge_part(exercise, part, cases, function, reveal)
+        if "NotImplementedError" in row.message:
+            return Report(exercise.id, tuple(rest), unsolved=True)
+        rows.append(row)
+        failures += failed
+    named = _misconception(exercise, failures)
+    return Report(exercise.id, tuple(rows), named.name if named else "", named.sentence if named else "")
+
+
+def _judge_part(exercise, part, cases, function, reveal):
+    message, failed = "", []
+    for case in cases:
+        expected = exercise.observe(exercise.reference, case)
+        seen = exercise.observe(function, case)
+        found = _first_difference(expected, seen, case, part.looks_at, reveal)
+        if found:
+            failed.append((case, part.looks_at, expected, seen))
+            message = message or (f"{case.label}: {found}" if case.label else found)
+    return Row(part.name, part.points, not failed, message), failed
+
+
+def _first_difference(expected, seen, case, looks_at, reveal=True):
+    if "error" in expected:  # a fault of ours, never of the student
+        raise RuntimeError(f"the reference failed on {case.label!r}: {expected['error']}")
+    if "error" in seen:
+        return f"your function raised {seen['error']}"
+    for key in expected:
+        if key.startswith(looks_at):
+            found = difference(expected[key], seen.get(key), case, key, reveal)
+            if found:
+                return f"{key}: {found}" if key.startswith(("gradient", "no gradient")) else found
+    return None
+
+
+def _misconception(exercise, failures):
+    """The misconception that gives the student's results where they are wrong, if there is one."""
+    votes = Counter()
+    for case, looks_at, expected, seen in failures:
+        for candidate in exercise.misconceptions:
+            wrong = exercise.observe(candidate.function, case)
+            if _agree(wrong, seen, case, looks_at) and not _agree(expected, wrong, case, looks_at):
+                votes[candidate.name] += 1
+    if not votes:
+        return None
+    best = max(votes.values())
+    return next(m for m in exercise.misconceptions if votes[m.name] == best)
+
+
+def _agree(a, b, case, looks_at):
+    if "error" in a or "error" in b:
+        # the same exception, wherever it was raised
+        return a.get("error", "a").split(" (line")[0] == b.get("error", "b").split(" (line")[0]
+    return _first_difference(a, b, case, looks_at) is None

@@ -1,0 +1,1 @@
+"""Small worlds in which everything true is known; none of these modules holds an answer."""

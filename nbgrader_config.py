@@ -1,0 +1,20 @@
+"""nbgrader's settings for this course; read by its commands, by JupyterLab and by the build."""
+
+from course_utils.grading.preprocessors import ClearRecall, DropTags
+from nbgrader.converters import Autograde, GenerateAssignment
+
+c = get_config()  # noqa: F821 - defined by traitlets when it loads this file
+
+c.CourseDirectory.course_id = "beyond-rlhf"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "notebooks"
+c.CourseDirectory.db_url = "sqlite:///gradebook.db"
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "*.py"]
+c.Exchange.root = "exchange"
+
+# A released recall question has no answer in it.
+c.GenerateAssignment.preprocessors = [ClearRecall, *GenerateAssignment.preprocessors.default()]
+# Experiments are not needed for any grade; a tag in a submission must not skip a test.
+c.Execute.skip_cells_with_tag = "experiment"
+c.Execute.timeout = 60
+c.Autograde.sanitize_preprocessors = [DropTags, *Autograde.sanitize_preprocessors.default()]

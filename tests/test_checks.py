@@ -1,0 +1,46 @@
+"""The tests of the grader itself: every wrong answer rejected and named, every right one accepted."""
+
+import pytest
+
+from course_utils.checks import catalogue
+from course_utils.checks.judge import judge
+
+SEEDS = (0, 1, 2026)
+EXERCISES = [e for name in catalogue.MODULES for e in catalogue.assignment(name).values()]
+WRONG = [(e, m) for e in EXERCISES for m in e.misconceptions]
+RIGHT = [(e, style, f) for e in EXERCISES for style, f in e.alternatives.items()]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
+def test_the_reference_earns_full_points(exercise):
+    for seed in SEEDS:
+        report = judge(exercise, _as_students(exercise.reference), seed=seed)
+        assert report.passed, report
+
+
+@pytest.mark.parametrize(("exercise", "style", "answer"), RIGHT, ids=[f"{e.id}/{s}" for e, s, _ in RIGHT])
+def test_right_answers_in_another_style_earn_full_points(exercise, style, answer):
+    for seed in SEEDS:
+        report = judge(exercise, _as_students(answer), seed=seed)
+        assert report.passed, report
+
+
+@pytest.mark.parametrize(("exercise", "wrong"), WRONG, ids=[f"{e.id}/{m.name}" for e, m in WRONG])
+def test_wrong_answers_are_rejected_and_named(exercise, wrong):
+    for seed in SEEDS:
+        report = judge(exercise, _as_students(wrong.function), seed=seed)
+        assert report.points < report.max_points, report
+        assert report.misconception == wrong.name, report
+
+
+def _as_students(function):
+    """The function as if it had been written in a notebook (the lists live in an answer module)."""
+
+    def answer(*args, **kwargs):
+        return _HIDDEN[id(function)](*args, **kwargs)
+
+    _HIDDEN[id(function)] = function
+    return answer
+
+
+_HIDDEN = {}
