@@ -1,7 +1,8 @@
 """nbgrader's settings for this course; read by its commands, by JupyterLab and by the build."""
 
-from course_utils.grading.preprocessors import ClearRecall, DropTags
 from nbgrader.converters import Autograde, GenerateAssignment
+
+from course_utils.grading.preprocessors import ClearRecall, DropTags
 
 c = get_config()  # noqa: F821 - defined by traitlets when it loads this file
 

@@ -1,11 +1,11 @@
 """The face of the checks, for notebooks: check, grade, hint, recall, progress, use.
 
-    check("dpo-loss", dpo_loss)     a table of what holds, on visible inputs; gives the points
-    grade("dpo-loss", dpo_loss)     the hidden tests: the same check on inputs from another seed
-    hint("dpo-loss")                the next hint
-    recall("01-a", "b")             a recall question, answered
-    progress()                      points, what is open, which recall questions were missed
-    use("dpo-loss", dpo_loss)       for experiments: your function, or the course's while it is unsolved
+check("dpo-loss", dpo_loss)     a table of what holds, on visible inputs; gives the points
+grade("dpo-loss", dpo_loss)     the hidden tests: the same check on inputs from another seed
+hint("dpo-loss")                the next hint
+recall("01-a", "b")             a recall question, answered
+progress()                      points, what is open, which recall questions were missed
+use("dpo-loss", dpo_loss)       for experiments: your function, or the course's while it is unsolved
 """
 
 import os
@@ -24,7 +24,7 @@ def check(id, function):
     exercise = catalogue.exercise(id)
     report = judge(exercise, function)
     show_report(report, exercise)
-    _record.save("exercises", id, report.points)
+    _record.save("exercises", id, max(report.points, _record.load()["exercises"].get(id, 0)))
     return float(report.points)
 
 
@@ -66,10 +66,16 @@ def recall(id, answer="?"):
     given = str(answer).strip().lower()
     if given not in question.choices:
         letters = ", ".join(question.choices)
-        return show(f"Recall {id}: {question.text}", rows, [f"Put a letter ({letters}) in the place of the question mark."])
+        return show(
+            f"Recall {id}: {question.text}",
+            rows,
+            [f"Put a letter ({letters}) in the place of the question mark."],
+        )
     right = given == question.right
     _record.save("recall", id, right)
-    rows = [(("ok" if right else "no") if letter == given else "--", letter, text) for _, letter, text in rows]
+    rows = [
+        (("ok" if right else "no") if letter == given else "--", letter, text) for _, letter, text in rows
+    ]
     verdict = "Right. " if right else f"Not {given}. "
     return show(f"Recall {id}: {question.text}", rows, [verdict + question.why])
 
@@ -84,9 +90,13 @@ def progress():
         total = sum(e.points for e in exercises)
         open_ = [e.id for e in exercises if record["exercises"].get(e.id, 0) < e.points]
         mark = "ok" if not open_ else "--"
-        rows.append((mark, f"{name}: {earned:g} of {total:g} points", f"open: {', '.join(open_)}" if open_ else ""))
+        rows.append(
+            (mark, f"{name}: {earned:g} of {total:g} points", f"open: {', '.join(open_)}" if open_ else "")
+        )
         missed += [q for q in catalogue.recall_questions(name) if record["recall"].get(q) is False]
-    last = [f"Recall questions to look at again: {', '.join(missed)}." if missed else "No recall question missed."]
+    last = [
+        f"Recall questions to look at again: {', '.join(missed)}." if missed else "No recall question missed."
+    ]
     last.append("Points of the visible checks; the graded ones use other inputs.")
     show("Your progress", rows, last)
 
@@ -96,5 +106,7 @@ def use(id, function):
     exercise = catalogue.exercise(id)
     if judge(exercise, function).rows[0].passed:
         return function
-    print(f"({exercise.function} is not solved yet: this experiment goes on with the course's own; it earns no points.)")
+    print(
+        f"({exercise.function} is not solved yet: this experiment goes on with the course's own; it earns no points.)"
+    )
     return exercise.reference

@@ -26,7 +26,9 @@ def difference(expected, seen, case, key="result", reveal=True):
 
 def tolerance(case):
     """(relative, absolute) tolerance of a case, from the dtype and the size of its float inputs."""
-    floats = [t for t in _leaves((case.args, case.kwargs)) if isinstance(t, torch.Tensor) and t.is_floating_point()]
+    floats = [
+        t for t in _leaves((case.args, case.kwargs)) if isinstance(t, torch.Tensor) and t.is_floating_point()
+    ]
     dtype = torch.float32 if any(t.dtype == torch.float32 for t in floats) else torch.float64
     scale = case.scale
     if scale is None:
@@ -103,7 +105,11 @@ def _gradient(expected, seen, rtol, where, key, reveal):
     if expected is None and seen is None:
         return None
     zero = torch.zeros_like(seen if expected is None else expected)
-    nothing, expected, seen = seen is None, zero if expected is None else expected, zero if seen is None else seen
+    nothing, expected, seen = (
+        seen is None,
+        zero if expected is None else expected,
+        zero if seen is None else seen,
+    )
     largest = expected.abs().max().item() if expected.numel() else 0.0
     tiny = 1e-12 if expected.dtype == torch.float64 else 1e-6
     # float32 gradients are differences of rounded numbers: five times the value's tolerance

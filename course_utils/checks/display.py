@@ -22,7 +22,9 @@ def lines(report, exercise, hidden_seed=None):
     elif report.sentence:
         last.append(f"Looks like: {report.sentence}")
     if hidden_seed is not None:
-        last.append(f"Graded on inputs drawn with seed {hidden_seed}: {report.points:g} of {report.max_points:g} points.")
+        last.append(
+            f"Graded on inputs drawn with seed {hidden_seed}: {report.points:g} of {report.max_points:g} points."
+        )
     elif report.passed:
         last.append("Visible checks passed; the graded ones use other inputs.")
     elif rows:

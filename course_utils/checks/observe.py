@@ -63,8 +63,11 @@ def changed_inputs(before, after):
 def same(a, b):
     """Whether two inputs are equal to the last bit (tensors, lists, dicts, models, anything with ==)."""
     if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and a.shape == b.shape and a.dtype == b.dtype and bool(
-            ((a == b) | ((a != a) & (b != b))).all()
+        return (
+            isinstance(b, torch.Tensor)
+            and a.shape == b.shape
+            and a.dtype == b.dtype
+            and bool(((a == b) | ((a != a) & (b != b))).all())
         )
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
@@ -103,7 +106,9 @@ def _gradients(result, leaves):
     if not outputs:
         return [None] * len(leaves)
     # unequal weights, so that a gradient given to the wrong example is seen
-    total = sum((t * torch.cos(torch.arange(t.numel(), dtype=t.dtype)).reshape(t.shape)).sum() for t in outputs)
+    total = sum(
+        (t * torch.cos(torch.arange(t.numel(), dtype=t.dtype)).reshape(t.shape)).sum() for t in outputs
+    )
     return list(torch.autograd.grad(total, leaves, allow_unused=True))
 
 

@@ -63,8 +63,8 @@ def settle(notebook):
 
 def release(names, into=NOTEBOOKS):
     """Write the released notebooks of the assignments into a folder, by nbgrader's own converter."""
-    from nbgrader.coursedir import CourseDirectory
     from nbgrader.converters import GenerateAssignment  # slow to import, and needed here only
+    from nbgrader.coursedir import CourseDirectory
     from traitlets.config.loader import PyFileConfigLoader
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -127,16 +127,18 @@ LOG_SOFTMAX = Exercise(
             (s := logits - logits.amax(-1, keepdim=True)) - s.exp().sum(-1, keepdim=True).log()
         ),
         "categorical": lambda logits: torch.distributions.Categorical(logits=logits).logits,
-        "cross-entropy": lambda logits: -torch.stack(
-            [
-                F.cross_entropy(
-                    logits.reshape(-1, logits.shape[-1]),
-                    torch.full((logits.numel() // logits.shape[-1],), k),
-                    reduction="none",
-                ).reshape(logits.shape[:-1])
-                for k in range(logits.shape[-1])
-            ],
-            dim=-1,
+        "cross-entropy": lambda logits: (
+            -torch.stack(
+                [
+                    F.cross_entropy(
+                        logits.reshape(-1, logits.shape[-1]),
+                        torch.full((logits.numel() // logits.shape[-1],), k),
+                        reduction="none",
+                    ).reshape(logits.shape[:-1])
+                    for k in range(logits.shape[-1])
+                ],
+                dim=-1,
+            )
         ),
     },
     hints=(
@@ -232,7 +234,9 @@ KL_DIVERGENCE = Exercise(
         ),
         Misconception(
             "mean-not-sum",
-            lambda p, q: (torch.softmax(p, -1) * (torch.log_softmax(p, -1) - torch.log_softmax(q, -1))).mean(-1),
+            lambda p, q: (torch.softmax(p, -1) * (torch.log_softmax(p, -1) - torch.log_softmax(q, -1))).mean(
+                -1
+            ),
             "the weighted log-ratios are averaged; the weights p already sum to 1, so sum them",
         ),
         Misconception(
@@ -269,7 +273,9 @@ KL_DIVERGENCE = Exercise(
         ),
         Misconception(
             "log-target",
-            lambda p, q: F.kl_div(torch.log_softmax(q, -1), torch.log_softmax(p, -1), reduction="none").sum(-1),
+            lambda p, q: F.kl_div(torch.log_softmax(q, -1), torch.log_softmax(p, -1), reduction="none").sum(
+                -1
+            ),
             "F.kl_div takes its target as *probabilities* unless log_target=True; log-probabilities went in",
         ),
         Misconception(
@@ -311,7 +317,10 @@ KL_DIVERGENCE = Exercise(
     ),
     alternatives={
         "log_target": lambda p_logits, q_logits: F.kl_div(
-            torch.log_softmax(q_logits, -1), torch.log_softmax(p_logits, -1), log_target=True, reduction="none"
+            torch.log_softmax(q_logits, -1),
+            torch.log_softmax(p_logits, -1),
+            log_target=True,
+            reduction="none",
         ).sum(-1),
         "distributions": lambda p_logits, q_logits: torch.distributions.kl_divergence(
             torch.distributions.Categorical(logits=p_logits), torch.distributions.Categorical(logits=q_logits)
@@ -319,7 +328,8 @@ KL_DIVERGENCE = Exercise(
         "einsum": lambda p_logits, q_logits: torch.einsum(
             "...k,...k->...",
             p_logits.softmax(-1),
-            (p_logits - p_logits.logsumexp(-1, keepdim=True)) - (q_logits - q_logits.logsumexp(-1, keepdim=True)),
+            (p_logits - p_logits.logsumexp(-1, keepdim=True))
+            - (q_logits - q_logits.logsumexp(-1, keepdim=True)),
         ),
         "cross-entropy minus entropy": lambda p_logits, q_logits: (
             (p_logits.softmax(-1) * p_logits.log_softmax(-1)).sum(-1)

@@ -1,0 +1,42 @@
+# Each target sets up .venv by itself; a second call is instant.
+PYTHON ?= python3
+PY = .venv/bin/python -m course_utils
+# libgomp's threads spin while they wait; on shared cores that costs a factor of 2 to 6.
+export OMP_WAIT_POLICY = PASSIVE
+
+.PHONY: setup course lab test test-browser notebooks full doctor lint
+
+setup: .venv/installed
+
+# torch first and by pip: uv would fetch a CUDA build of several gigabytes
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
+	.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python -c constraints.txt -e '.[test]'
+	touch $@
+
+course: setup
+	$(PY) course
+
+lab: setup
+	$(PY) lab
+
+test: setup
+	$(PY) test
+
+test-browser: setup
+	$(PY) test --browser
+
+notebooks: setup
+	$(PY) notebooks
+
+full: setup
+	COURSE_SCALE=full $(PY) course
+
+doctor: setup
+	$(PY) doctor
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .

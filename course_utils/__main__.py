@@ -1,0 +1,52 @@
+"""python -m course_utils COMMAND: what `make` calls, for systems without make."""
+
+import argparse
+import sys
+
+from course_utils.commands.paths import assignments
+
+
+def main(arguments=None):
+    """Run one command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m course_utils", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("course", "run every solved notebook from end to end and print a table"),
+        ("notebooks", "build the solved and the released notebooks from their sources"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="default: all")
+    test = commands.add_parser("test", help="run the tests, without network where the system allows it")
+    test.add_argument("--browser", action="store_true", help="only those that drive a browser")
+    lab = commands.add_parser("lab", help="open JupyterLab on your copies in work/")
+    lab.add_argument("options", nargs="*", help="further options for jupyter lab, after --")
+    commands.add_parser("doctor", help="say what is missing on this machine and how to mend it")
+    asked = parser.parse_args(arguments)
+
+    names = getattr(asked, "names", None) or assignments()
+    if unknown := [n for n in names if n not in assignments()]:
+        parser.error(f"no assignment {unknown[0]!r}; there are {', '.join(assignments())}")
+    # imported when asked for: each needs other libraries
+    if asked.command == "course":
+        from course_utils.commands.course import run_course
+
+        return run_course(names)
+    if asked.command == "notebooks":
+        from course_utils.commands.course import build_notebooks
+
+        return build_notebooks(names)
+    if asked.command == "test":
+        from course_utils.commands.test import run_tests
+
+        return run_tests(browser=asked.browser)
+    if asked.command == "lab":
+        from course_utils.commands.lab import open_lab
+
+        return open_lab(asked.options)
+    from course_utils.commands.doctor import examine
+
+    return examine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""`make test`: the suite, then nbval over the solved and the released notebooks, all without network."""
+
+import sys
+
+from course_utils.commands import offline
+from course_utils.commands.paths import ROOT, assignments, kernel_environment
+
+NBVAL_TIMEOUT = "120"  # seconds a cell
+
+
+def run_tests(browser=False):
+    """Run the tests; returns 0 where all passed. `browser`: only those that drive Chromium."""
+    solved = [f"solutions/{name}/{name}.ipynb" for name in assignments()]
+    released = [f"notebooks/{name}/{name}.ipynb" for name in assignments()]
+    nbval = ["--nbval-cell-timeout", NBVAL_TIMEOUT, "-p", "no:cacheprovider"]
+    phases = (
+        [("the browser", ["tests", "-m", "browser"], "fast")]
+        if browser
+        else [
+            ("the suite", ["tests", "-m", "not browser"], "fast"),
+            ("solved notebooks, outputs compared", ["--nbval", *nbval, *solved], "default"),
+            ("released notebooks, unsolved", ["--nbval-lax", *nbval, *released], "fast"),
+        ]
+    )
+    failed = []
+    for title, options, scale in phases:
+        print(f"== {title} (COURSE_SCALE={scale})", flush=True)
+        environment = kernel_environment() | {"COURSE_SCALE": scale}
+        if offline.run([sys.executable, "-m", "pytest", "-q", "--rootdir", str(ROOT), *options], environment):
+            failed.append(title)
+    print(f"failed: {'; '.join(failed)}" if failed else "all passed")
+    return int(bool(failed))
