@@ -1,5 +1,7 @@
 # Each target sets up .venv by itself; a second call is instant.
 PYTHON ?= python3
+# An index of torch wheels, for the small CPU build where the usual index gives a CUDA one.
+TORCH_INDEX ?=
 PY = .venv/bin/python -m course_utils
 # libgomp's threads spin while they wait; on shared cores that costs a factor of 2 to 6.
 export OMP_WAIT_POLICY = PASSIVE
@@ -12,7 +14,8 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python -c constraints.txt -e '.[test]'
 	touch $@
 

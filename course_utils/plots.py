@@ -1,6 +1,7 @@
 """Every figure of the course: one style, readable in grey, each shown with its text alternative."""
 
 import io
+import textwrap
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -30,9 +31,9 @@ def figure(rows=1, columns=1, size=None):
         rows, columns: the grid of axes.
         size: (width, height) in inches; by default from the style, wider for more columns.
     """
-    with matplotlib.rc_context(STYLE):
-        size = size or (6.4 if columns == 1 else 4.2 * columns, 3.6 * rows)
-        return plt.subplots(rows, columns, figsize=size, layout="constrained")
+    matplotlib.rcParams.update(STYLE)  # not a context: legends read the style when they are drawn
+    size = size or (6.4 if columns == 1 else 4.2 * columns, 3.6 * rows)
+    return plt.subplots(rows, columns, figsize=size, layout="constrained")
 
 
 def show(fig, alt):
@@ -51,7 +52,7 @@ def show(fig, alt):
     plt.close(fig)
     bundle = {"image/png": buffer.getvalue(), "text/plain": f"Figure: {alt}"}
     display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
-    print(f"Figure: {alt}")
+    print(textwrap.fill(f"Figure: {alt}", width=96))
 
 
 def bars(ax, names, values, label=None, offset=0.0, width=0.8, colour=COLOURS[0], hatch=""):

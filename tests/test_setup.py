@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import socket
+import sysconfig
 from importlib import metadata
 
 import pytest
@@ -30,7 +31,7 @@ def test_everything_installed_is_pinned():
     own = {"pip", "setuptools", "wheel", "beyond-rlhf"}
     normal = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in constraints().items()}
     loose = []
-    for found in metadata.distributions():
+    for found in metadata.distributions(path=[sysconfig.get_path("purelib")]):
         name = re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower()
         if name not in own and normal.get(name) != found.version.split("+")[0]:
             loose.append(f"{name} {found.version}, pinned {normal.get(name)}")

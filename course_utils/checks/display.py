@@ -41,15 +41,15 @@ def as_text(title, rows, last):
 def as_html(title, rows, last):
     """A small table; everything that came from a student is escaped."""
     colours = {"ok": "#1a7f37", "no": "#b35900", "--": "#6e7781"}
+    left = "text-align:left"
     body = "".join(
-        f'<tr><td style="color:{colours[mark]};font-weight:bold;text-align:left">{mark}</td>'
-        f'<td style="text-align:left">{escape(part)}</td>'
-        f'<td style="text-align:left">{escape(note)}</td></tr>'
+        f'<tr><td style="color:{colours[mark]};font-weight:bold;{left}">{mark}</td>'
+        f'<td style="{left}">{escape(part)}</td><td style="{left}">{escape(note)}</td></tr>'
         for mark, part, note in rows
     )
-    table = f"<table><thead><tr><th></th><th>what (points)</th><th>seen</th></tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><tbody>{body}</tbody></table>" if rows else ""
     ends = "".join(f"<p>{escape(line)}</p>" for line in last)
-    return f"<div><strong>{escape(title)}</strong>{table if rows else ''}{ends}</div>"
+    return f"<div><strong>{escape(title)}</strong>{table}{ends}</div>"
 
 
 def show(title, rows, last):
@@ -61,4 +61,5 @@ def show(title, rows, last):
 def show_report(report, exercise, hidden_seed=None):
     """Display the verdict on an answer."""
     rows, last = lines(report, exercise, hidden_seed)
-    show(f"{exercise.id}: {report.points:g} of {report.max_points:g} points", rows, last)
+    name = exercise.id if hidden_seed is None else f"{exercise.id}, hidden tests"
+    show(f"{name}: {report.points:g} of {report.max_points:g} points", rows, last)

@@ -16,14 +16,19 @@ def open_lab(options=()):
     """Lay the copies, then start JupyterLab on the start page; returns its exit status."""
     for line in lay_copies():
         print(line)
-    page = f"/lab/tree/work/{START}/{START}.ipynb"
-    command = [
-        sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url={page}",
-        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []), *options,
-    ]  # fmt: skip
     environment = kernel_environment()
     del environment["COURSE_GRADING_SEED"]  # the seed of the committed notebooks, not of a student's
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    return subprocess.run(lab_command(ROOT, options), cwd=ROOT, env=environment).returncode
+
+
+def lab_command(root, options=()):
+    """The command that starts JupyterLab in a course folder, on the start page."""
+    page = f"/lab/tree/work/{START}/{START}.ipynb"
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return [
+        sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", f"--LabApp.default_url={page}",
+        *(["--allow-root"] if as_root else []), *options,
+    ]  # fmt: skip
 
 
 def lay_copies(notebooks=NOTEBOOKS, work=WORK):
