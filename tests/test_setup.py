@@ -28,7 +28,7 @@ def test_conda_users_get_the_same_pins():
 
 
 def test_everything_installed_is_pinned():
-    own = {"pip", "setuptools", "wheel", "beyond-rlhf"}
+    own = {"pip", "wheel", "beyond-rlhf"}
     normal = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in constraints().items()}
     loose = []
     for found in metadata.distributions(path=[sysconfig.get_path("purelib")]):

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from IPython import get_ipython
 from IPython.display import display
 
 MARKS = {True: "ok", False: "no", None: "--"}
@@ -54,8 +55,11 @@ def as_html(title, rows, last):
 
 def show(title, rows, last):
     """Display a table: HTML where the front end has it, else the text."""
-    bundle = {"text/plain": as_text(title, rows, last), "text/html": as_html(title, rows, last)}
-    display(bundle, raw=True)
+    text = as_text(title, rows, last)
+    if get_ipython() is None:  # plain Python
+        print(text)
+    else:
+        display({"text/plain": text, "text/html": as_html(title, rows, last)}, raw=True)
 
 
 def show_report(report, exercise, hidden_seed=None):

@@ -1,7 +1,10 @@
 """From an exercise and a student's function to a report: which parts hold, and why the others do not."""
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
+
+import torch
 
 from course_utils.checks.compare import difference
 from course_utils.checks.draw import Draw
@@ -47,6 +50,18 @@ class Report:
         return all(row.passed for row in self.rows) and not self.refused
 
 
+@contextlib.contextmanager
+def _one_thread():
+    """One thread for torch: a check's tensors are tiny, and waking a second thread costs more than it does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
     """Hold a student's function against an exercise.
 
@@ -80,6 +95,18 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
         failures += failed
     named = _misconception(exercise, failures)
     return Report(exercise.id, tuple(rows), named.name if named else "", named.sentence if named else "")
+
+
+def values_hold(exercise, function):
+    """Whether the first part and every independent one hold on visible inputs: enough for an experiment."""
+    if not callable(function):
+        return False
+    for i, part in enumerate(exercise.parts):
+        if i == 0 or part.independent:
+            cases = part.cases(Draw(VISIBLE_SEED, f"{exercise.id}/{part.name}"))
+            if not _judge_part(exercise, part, cases, function, reveal=True)[0].passed:
+                return False
+    return True
 
 
 def _judge_part(exercise, part, cases, function, reveal):

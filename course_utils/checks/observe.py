@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import linecache
+import sys
 import traceback
 import warnings
 from pathlib import Path
@@ -14,14 +15,33 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
 def quietly(function, *args, **kwargs):
-    """Call `function` with its prints and warnings kept away from the notebook: they cost nothing."""
+    """Call `function` with its prints, warnings and log lines kept away from the notebook: they cost nothing.
+
+    nbgrader gives no credit for a cell with a word on stderr, whoever wrote it.
+    """
     with (
         warnings.catch_warnings(),
+        _muted(sys.stdout),  # whoever holds the notebook's own streams, e.g. a log handler
+        _muted(sys.stderr),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
         warnings.simplefilter("ignore")
         return function(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _muted(stream):
+    """A notebook's output stream with a `write` that drops everything."""
+    try:
+        stream.write = lambda text: len(text)
+    except AttributeError:  # a terminal's stream, written in C
+        yield
+        return
+    try:
+        yield
+    finally:
+        del stream.write
 
 
 def observe_call(function, case):

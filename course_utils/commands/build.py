@@ -7,6 +7,7 @@
 Both are reproducible byte for byte, apart from what a machine's arithmetic decides.
 """
 
+import base64
 import hashlib
 import logging
 import shutil
@@ -18,7 +19,7 @@ import jupytext
 import nbformat
 
 from course_utils.commands.execute import execute
-from course_utils.commands.paths import NOTEBOOKS, ROOT, SOLUTIONS
+from course_utils.commands.paths import NOTEBOOKS, PICTURES, ROOT, SOLUTIONS
 
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
 
@@ -48,6 +49,11 @@ def build_solved(name, on_cell=None, scale="default"):
     cost = execute(notebook, SOLUTIONS / name, on_cell, scale=scale)
     settle(notebook)
     write(notebook, SOLUTIONS / name / f"{name}.ipynb")
+    for cell in notebook.cells:
+        if "readme" in cell.metadata.get("tags", []):  # the README shows the figure of this cell
+            (png,) = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+            PICTURES.mkdir(exist_ok=True)
+            (PICTURES / f"{name}.png").write_bytes(base64.b64decode(png))
     return cost
 
 

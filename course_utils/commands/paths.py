@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS, NOTEBOOKS, WORK = ROOT / "solutions", ROOT / "notebooks", ROOT / "work"
+PICTURES = NOTEBOOKS / "pictures"  # what the README shows
 
 # The seed of the hidden inputs in the committed notebooks; a class is graded with another.
 BUILD_SEED = "20260101"

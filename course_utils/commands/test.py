@@ -1,5 +1,6 @@
 """`make test`: the suite, then nbval over the solved and the released notebooks, all without network."""
 
+import os
 import sys
 
 from course_utils.commands import offline
@@ -22,11 +23,12 @@ def run_tests(browser=False):
             ("released notebooks, unsolved", ["--nbval-lax", *nbval, *released], "fast"),
         ]
     )
+    os.chdir(ROOT)
     failed = []
     for title, options, scale in phases:
         print(f"== {title} (COURSE_SCALE={scale})", flush=True)
         environment = kernel_environment() | {"COURSE_SCALE": scale}
-        if offline.run([sys.executable, "-m", "pytest", "-q", "--rootdir", str(ROOT), *options], environment):
+        if offline.run([sys.executable, "-m", "pytest", "-q", *options], environment):
             failed.append(title)
     print(f"failed: {'; '.join(failed)}" if failed else "all passed")
     return int(bool(failed))

@@ -198,7 +198,7 @@ grade("kl-divergence", kl_divergence)
 # An experiment uses your function. This one moves $q$: its token "yes" gets a logit from −6 to 10,
 # the other three stay at 0, while $p$ stays fixed.
 
-# %% tags=["experiment"]
+# %% tags=["experiment", "readme"]
 from course_utils.checks import use
 
 kl = use("kl-divergence", kl_divergence)
