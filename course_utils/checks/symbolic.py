@@ -87,10 +87,11 @@ def _expressions(result, count):
     """The answer as a list of sympy expressions; words where it is something else."""
     if result is None:
         return "None (is there a `return`?)"
-    if count is None:
-        many = [result]
-    elif isinstance(result, str):
+    if isinstance(result, str):
         return "a str"
+    if count is None:
+        # a product of matrices comes as a matrix with one entry
+        many = list(result) if getattr(result, "shape", None) == (1, 1) else [result]
     else:
         try:
             many = list(result.values() if isinstance(result, dict) else result)

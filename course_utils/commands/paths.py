@@ -1,6 +1,7 @@
 """Where things lie in a checkout of the course, and the environment that its kernels run in."""
 
 import os
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,5 +29,7 @@ def kernel_environment():
         "PYTHONWARNINGS": "ignore",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "COURSE_GRADING_SEED": BUILD_SEED,
+        # nbgrader calls a program of the virtual environment (alembic) by its bare name
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     return os.environ | fixed

@@ -6,7 +6,6 @@ text world. `transformers` is imported inside the functions, since it takes seco
 
 import math
 import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -105,7 +104,8 @@ def train_on_examples(
         rows = torch.randint(len(ids), (batch_size,), generator=generator)
         width = int(ends[rows].max())
         # padding stands on the right, where a causal model never looks: no attention mask is needed
-        loss = model(ids[rows, :width], labels=labels[rows, :width]).loss
+        batch, wanted = ids[rows, :width].to(model.device), labels[rows, :width].to(model.device)
+        loss = model(batch, labels=wanted).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -142,8 +142,9 @@ def sample(model, prompts, max_new, seed, temperature=1.0, eos_id=2):
     """
     was_training = model.training
     model.eval()
-    generator = torch.Generator(prompts.device).manual_seed(seed)
-    cache, step, done, drawn = None, prompts, torch.zeros(len(prompts), dtype=torch.bool), []
+    generator = torch.Generator(model.device).manual_seed(seed)
+    cache, step, drawn = None, prompts.to(model.device), []
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
     for _ in range(max_new):
         output = model(step, past_key_values=cache, use_cache=True)
         cache, logits = output.past_key_values, output.logits[:, -1].float()
@@ -152,7 +153,7 @@ def sample(model, prompts, max_new, seed, temperature=1.0, eos_id=2):
         else:
             token = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
         drawn.append(token)
-        step, done = token, done | (token[:, 0] == eos_id).cpu()
+        step, done = token, done | (token[:, 0] == eos_id)
         if done.all():
             break
     model.train(was_training)
@@ -176,8 +177,8 @@ def exact_kl(policy, reference, prompts, responses, pad_id=0):
     Returns:
         (N,), in nats.
     """
-    ids = torch.cat([prompts, pad_rows(responses, pad_id)], dim=1)
-    counted = pad_rows([[1] * len(row) for row in responses], 0)
+    ids = torch.cat([prompts, pad_rows(responses, pad_id)], dim=1).to(policy.device)
+    counted = pad_rows([[1] * len(row) for row in responses], 0).to(policy.device)
     start = prompts.shape[1] - 1
     p = policy(ids).logits[:, start:-1].float().log_softmax(-1)
     q = reference(ids).logits[:, start:-1].float().log_softmax(-1)
@@ -188,8 +189,8 @@ def load_model(name_or_folder, dtype=torch.float32):
     """A causal language model and its tokenizer, from a local folder or by its name on the Hugging Face hub.
 
     A name is looked up in the local cache first; where it is not there, it is downloaded, unless
-    HF_HUB_OFFLINE=1 forbids it. A tokenizer without a padding token gets one that is not <eos>, if it
-    has a spare one: padding with <eos> makes many collators mask the end of an answer.
+    HF_HUB_OFFLINE=1 forbids it. A tokenizer that pads with its <eos>, or has no padding token, gets its
+    <unk> for that, if it has one: collators that mask padding by its id would mask the end of an answer.
 
     Args:
         name_or_folder: a folder that `save_pretrained` wrote, or a name such as "org/model".
@@ -214,7 +215,7 @@ def load_model(name_or_folder, dtype=torch.float32):
         raise ValueError(f"name_or_folder: there is no folder {name}")
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype).eval()
-    if tokenizer.pad_token_id is None:
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return model, tokenizer
 

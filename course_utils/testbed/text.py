@@ -25,7 +25,23 @@ RELATIONS = {
     "fears": ("fire", "thunder", "wolves", "water"),
 }
 # "?" and "also" occur in no prompt and no example answer; a policy may still come to use them.
-_COMMON = "? i think it . : yes no right wrong great question hope helps also".split()
+_COMMON = [
+    "?",
+    "i",
+    "think",
+    "it",
+    ".",
+    ":",
+    "yes",
+    "no",
+    "right",
+    "wrong",
+    "great",
+    "question",
+    "hope",
+    "helps",
+    "also",
+]
 VOCABULARY = (PAD, BOS, EOS, *_COMMON, *ANIMALS, *RELATIONS, *(v for vs in RELATIONS.values() for v in vs))
 IDS = {word: i for i, word in enumerate(VOCABULARY)}
 PAD_ID, BOS_ID, EOS_ID = IDS[PAD], IDS[BOS], IDS[EOS]

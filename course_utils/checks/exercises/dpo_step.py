@@ -1,0 +1,502 @@
+"""02-dpo-from-scratch: one training step."""
+
+import copy
+import functools
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course_utils.checks.definition import Case, Exercise, Misconception, Part
+from course_utils.checks.exercises.dpo_collate import draw_examples
+from course_utils.checks.observe import changed_inputs, describe_error, quietly
+from course_utils.logprobs import sequence_logprob
+from course_utils.methods import train_step
+from course_utils.preferences import collate_preferences
+
+_VOCABULARY, _WIDTH = 12, 5
+
+
+class _Model(nn.Module):
+    """A very small language model, called as the real ones are.
+
+    Each position sees the mean of the embeddings up to it. So that a forgotten attention mask shows even
+    with padding on the right, it also sees the mean over all attended positions of its row.
+    """
+
+    def __init__(self, weights, dropout=False):
+        super().__init__()
+        self.embedding, self.head, self.bias = (nn.Parameter(tensor.clone()) for tensor in weights)
+        self.dropout = _HalfOff() if dropout else nn.Identity()
+
+    def forward(self, input_ids, attention_mask=None):
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        weights = mask.to(torch.float64).unsqueeze(-1)
+        embedded = F.embedding(input_ids, self.embedding) * weights
+        so_far = embedded.cumsum(1) / weights.cumsum(1).clamp(min=1)
+        row = embedded.sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
+        return SimpleNamespace(logits=F.linear(self.dropout(so_far + row), self.head, self.bias))
+
+
+def _weights(draw):
+    return draw.normal(_VOCABULARY, _WIDTH), draw.normal(_VOCABULARY, _WIDTH), draw.normal(_VOCABULARY)
+
+
+class _HalfOff(nn.Module):
+    """Dropout without chance: in training mode every second feature is off, and the others are doubled."""
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        return x * (2.0 * (torch.arange(x.shape[-1]) % 2 == 0)).to(x.dtype)
+
+
+def _sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def _adam(parameters):
+    """Adam with the state of an update made before, so that an optimiser made anew shows."""
+    parameters = list(parameters)
+    optimizer = torch.optim.Adam(parameters, lr=0.1, betas=(0.9, 0.9))
+    for parameter in parameters:
+        parameter.grad = torch.cos(torch.arange(parameter.numel(), dtype=parameter.dtype)).view_as(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    return optimizer
+
+
+def _observe_step(function, case):
+    """One call on fresh models: the loss, and what became of policy, reference and batch."""
+    given = case.extra
+    policy, reference = _Model(given["policy"]), _Model(given["reference"], given["dropout"])
+    before = dict(zip(("embedding", "head", "bias"), given["reference"], strict=True))
+    batch = copy.deepcopy(case.args[0])
+    optimizer = given["optimizer"](policy.parameters())
+    reference.train(given["dropout"])
+    if given["leftover"]:
+        for parameter in policy.parameters():
+            parameter.grad = torch.full_like(parameter, 3.0)
+    try:
+        loss = quietly(function, policy, reference, batch, optimizer, **case.kwargs)
+    except Exception as error:  # whatever a student's code raises is a finding, not a crash
+        return {"error": describe_error(error)}
+    gradients = [p.grad for p in reference.parameters() if p.grad is not None]
+    return {
+        "policy": {name: value.detach().clone() for name, value in policy.state_dict().items()},
+        "loss": loss,
+        "reference gradient": "a gradient reached the reference"
+        if any(g.any() for g in gradients)
+        else "none",
+        "reference weights": changed_inputs(((before,), {}), ((dict(reference.state_dict()),), {})).replace(
+            "argument 1", "the reference"
+        ),
+        "reference mode": "train" if any(m.training for m in reference.modules()) else "eval",
+        "inputs": changed_inputs((case.args, {}), ((batch,), {})).replace("argument 1", "the batch"),
+    }
+
+
+def _step_case(draw, lengths, label, optimizer=_sgd, dropout=False, leftover=False, **kwargs):
+    batch = collate_preferences(draw_examples(draw, lengths, low=0, high=_VOCABULARY - 1), pad_id=0)
+    extra = {
+        "policy": _weights(draw),
+        "reference": _weights(draw),
+        "optimizer": optimizer,
+        "dropout": dropout,
+        "leftover": leftover,
+    }
+    # an answer may go through float32 somewhere: held to 1e-5, and to 4e-7 where a parameter is near 0
+    return Case((batch,), kwargs, label, rtol=1e-5, scale=1e8, extra=extra)
+
+
+_EQUAL, _UNEQUAL = [(2, 3, 3), (1, 4, 4), (3, 2, 2)], [(2, 3, 5), (1, 4, 2), (3, 2, 6)]
+
+
+def _step_cases(draw):
+    return [
+        _step_case(draw, _EQUAL, "three pairs of equal length, SGD"),
+        _step_case(draw, [(2, 3, 3)], "one pair, SGD, beta=0.5", beta=0.5),
+        _step_case(draw, [*_EQUAL, (2, 3, 3)], "four pairs of equal length, SGD, beta=2", beta=2.0),
+        _step_case(draw, _EQUAL, "three pairs of equal length, Adam, its second step", _adam),
+    ]
+
+
+def _loss_value_cases(draw):
+    return [
+        _step_case(draw, _EQUAL, "three pairs of equal length"),
+        _step_case(draw, [(2, 3, 3), (3, 2, 2)], "two pairs, beta=0.5", beta=0.5),
+    ]
+
+
+def _padded_step(draw):
+    return [
+        _step_case(draw, _UNEQUAL, "three pairs of unequal length"),
+        _step_case(draw, [(2, 1, 4)], "one pair"),
+    ]
+
+
+def _step(
+    policy,
+    reference,
+    batch,
+    optimizer,
+    beta=0.1,
+    *,
+    ids=lambda b: b["input_ids"],
+    labels=lambda b: b["labels"],
+    masked=True,
+    split=lambda x: x.chunk(2),
+    average=False,
+    log_ratio=lambda logp, ref: logp - ref,
+    loss=lambda logits: -F.logsigmoid(logits).mean(),
+    scale=lambda beta: beta,
+    evaluate=True,
+    no_grad=True,
+    zero="before",
+    clip=None,
+    own=None,
+    returned=lambda loss, again: loss.item(),
+):
+    """A training step in which one thing or another can be done wrongly."""
+    optimizer = own(policy.parameters()) if own else optimizer
+
+    def rows(model):
+        mask = {"attention_mask": batch["attention_mask"]} if masked else {}
+        return sequence_logprob(model(ids(batch), **mask).logits, labels(batch), average)
+
+    def current():
+        with torch.set_grad_enabled(not no_grad):
+            ref = rows(reference)
+        chosen, rejected = split(log_ratio(rows(policy), ref))
+        return loss(scale(beta) * (chosen - rejected))
+
+    if evaluate:
+        reference.eval()
+    if zero == "before":
+        optimizer.zero_grad()
+    value = current()
+    value.backward()
+    if clip:
+        nn.utils.clip_grad_norm_(policy.parameters(), clip)
+    if zero == "too late":
+        optimizer.zero_grad()
+    optimizer.step()
+    if zero == "after":
+        optimizer.zero_grad()
+    return returned(value, current)
+
+
+def _wrong(**changed):
+    return functools.partial(_step, **changed)
+
+
+def _supervised(policy, reference, batch, optimizer, beta=0.1):
+    reference.eval()
+    logits = policy(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    chosen, _ = sequence_logprob(logits, batch["labels"]).chunk(2)
+    optimizer.zero_grad()
+    (-chosen.mean()).backward()
+    optimizer.step()
+    return -chosen.mean().item()
+
+
+def _mode_restored(policy, reference, batch, optimizer, beta=0.1):
+    training = reference.training
+    loss = train_step(policy, reference, batch, optimizer, beta)
+    reference.train(training)
+    return loss
+
+
+def _reference_follows(policy, reference, batch, optimizer, beta=0.1):
+    loss = train_step(policy, reference, batch, optimizer, beta)
+    reference.load_state_dict(policy.state_dict())
+    return loss
+
+
+def _policy_under_no_grad(policy, reference, batch, optimizer, beta=0.1):
+    reference.eval()
+    with torch.no_grad():
+        logps = [
+            sequence_logprob(
+                m(batch["input_ids"], attention_mask=batch["attention_mask"]).logits, batch["labels"]
+            )
+            for m in (policy, reference)
+        ]
+    chosen, rejected = (logps[0] - logps[1]).chunk(2)
+    loss = -F.logsigmoid(beta * (chosen - rejected)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _policy_twice(policy, reference, batch, optimizer, beta=0.1):
+    reference.eval()
+    first, second = (
+        sequence_logprob(
+            m(batch["input_ids"], attention_mask=batch["attention_mask"]).logits, batch["labels"]
+        )
+        for m in (policy, policy)
+    )
+    chosen, rejected = (first - second.detach()).chunk(2)
+    loss = -F.logsigmoid(beta * (chosen - rejected)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _labels_clamped(policy, reference, batch, optimizer, beta=0.1):
+    loss = train_step(policy, reference, batch, optimizer, beta)
+    batch["labels"].clamp_(min=0)
+    return loss
+
+
+def _two_passes(policy, reference, batch, optimizer, beta=0.1):
+    """Chosen and rejected apart, each cut to its longest row; the reference under inference mode."""
+    reference.eval()
+    half = len(batch["labels"]) // 2
+
+    def logp(model, rows):
+        width = int(batch["attention_mask"][rows].sum(1).max())
+        ids, mask, labels = (batch[k][rows, :width] for k in ("input_ids", "attention_mask", "labels"))
+        scores = model(input_ids=ids, attention_mask=mask).logits.log_softmax(-1)[:, :-1]
+        values = scores.gather(2, labels[:, 1:].clamp(min=0)[..., None])[..., 0]
+        return (values * (labels[:, 1:] != -100)).sum(1)
+
+    chosen, rejected = logp(policy, slice(0, half)), logp(policy, slice(half, None))
+    with torch.inference_mode():
+        ref_chosen, ref_rejected = logp(reference, slice(0, half)), logp(reference, slice(half, None))
+    loss = F.softplus(-beta * (chosen - ref_chosen - rejected + ref_rejected)).mean()
+    policy.zero_grad(set_to_none=False)
+    loss.backward()
+    optimizer.step()
+    return float(loss)
+
+
+def _with_closure(policy, reference, batch, optimizer, beta=0.1):
+    policy.train()
+    reference.eval().requires_grad_(False)
+
+    def logps(model):
+        logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+        nll = F.cross_entropy(
+            logits.transpose(1, 2), batch["labels"][:, 1:], ignore_index=-100, reduction="none"
+        )
+        return -nll.sum(1)
+
+    def closure():
+        optimizer.zero_grad()
+        ratio = logps(policy) - logps(reference)
+        half = len(ratio) // 2
+        loss = -F.logsigmoid(beta * (ratio[:half] - ratio[half:])).sum() / half
+        loss.backward()
+        return loss
+
+    return optimizer.step(closure).item()
+
+
+def _in_float32(policy, reference, batch, optimizer, beta=0.1):
+    """The logits cast to float32, as is usual for models in half precision."""
+    with torch.no_grad():
+        ref = reference.eval()(batch["input_ids"], attention_mask=batch["attention_mask"]).logits.float()
+    logits = policy(batch["input_ids"], attention_mask=batch["attention_mask"]).logits.float()
+    ratio = sequence_logprob(logits, batch["labels"]) - sequence_logprob(ref, batch["labels"])
+    optimizer.zero_grad(set_to_none=True)
+    loss = torch.log1p(torch.exp(-beta * (ratio[: len(ratio) // 2] - ratio[len(ratio) // 2 :]))).mean()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _autograd_by_hand(policy, reference, batch, optimizer, beta=0.1):
+    reference.eval()
+    inputs = batch["input_ids"], batch["attention_mask"]
+    logps = [
+        sequence_logprob(m(inputs[0], attention_mask=inputs[1]).logits, batch["labels"])
+        for m in (policy, reference)
+    ]
+    chosen, rejected = torch.chunk(logps[0] - logps[1].detach(), 2)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        beta * (chosen - rejected), torch.ones_like(chosen)
+    )
+    parameters = list(policy.parameters())
+    for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        parameter.grad = grad
+    optimizer.step()
+    return loss.tolist()
+
+
+TRAIN_STEP = Exercise(
+    id="train-step",
+    function="train_step",
+    reference=train_step,
+    observe=_observe_step,
+    parts=(
+        Part("the policy after one update", 3, _step_cases, ("policy",)),
+        Part("the loss before the update, a Python float", 1, _loss_value_cases, ("loss",), independent=True),
+        Part("the attention mask reaches both models", 1, _padded_step, ("policy",)),
+        Part(
+            "gradients left over from before do not count",
+            1,
+            lambda draw: [_step_case(draw, _EQUAL, "a policy with gradients from before", leftover=True)],
+            ("policy",),
+        ),
+        Part(
+            "no gradient into the reference; reference and batch unchanged",
+            1,
+            lambda draw: [_step_case(draw, _UNEQUAL, "three pairs")],
+            ("reference gradient", "reference weights", "inputs"),
+        ),
+        Part(
+            "the reference put, and left, in eval mode",
+            1,
+            lambda draw: [
+                _step_case(draw, _EQUAL, "a reference with dropout, in train mode before", dropout=True)
+            ],
+            ("policy", "reference mode"),
+        ),
+    ),
+    misconceptions=(
+        Misconception(
+            "averaged",
+            _wrong(average=True),
+            "the log-probabilities are means over the tokens; DPO takes their sums",
+        ),
+        Misconception(
+            "loss-summed",
+            _wrong(loss=lambda x: -F.logsigmoid(x).sum()),
+            "the losses of the pairs were added up; the step is on their mean",
+        ),
+        Misconception(
+            "mean-over-rows",
+            _wrong(loss=lambda x: -F.logsigmoid(x).sum() / (2 * len(x))),
+            "the loss was divided by the number of rows, 2B; there are B pairs",
+        ),
+        Misconception(
+            "of-mean-margin",
+            _wrong(loss=lambda x: -F.logsigmoid(x.mean())),
+            "the margins were averaged before the loss; take the loss of each pair, then the mean",
+        ),
+        Misconception(
+            "interleaved",
+            _wrong(split=lambda x: (x[0::2], x[1::2])),
+            "the rows were split as if chosen and rejected alternated; all B chosen come first, then all rejected",
+        ),
+        Misconception(
+            "swapped",
+            _wrong(split=lambda x: x.chunk(2)[::-1]),
+            "chosen and rejected are exchanged: the first half of the batch are the chosen rows",
+        ),
+        Misconception(
+            "no-reference",
+            _wrong(log_ratio=lambda logp, ref: logp),
+            "the reference does not enter the loss",
+        ),
+        Misconception(
+            "policy-as-reference",
+            _policy_twice,
+            "the policy itself was used as the reference, so the margin is always 0 and the loss log 2",
+        ),
+        Misconception(
+            "beta-fixed", _wrong(scale=lambda beta: 0.1), "beta is always 0.1 here, whatever is passed"
+        ),
+        Misconception("beta-missing", _wrong(scale=lambda beta: 1.0), "beta does not enter the loss"),
+        Misconception(
+            "ascent",
+            _wrong(loss=lambda x: F.logsigmoid(x).mean()),
+            "the sign is turned: this step makes the loss larger",
+        ),
+        Misconception("supervised", _supervised, "this is supervised fine-tuning on the chosen responses"),
+        Misconception(
+            "prompt-counted",
+            _wrong(labels=lambda b: b["input_ids"]),
+            "tokens that are not of the completion are in the log-probabilities; batch['labels'] says what counts",
+        ),
+        Misconception(
+            "no-update",
+            _wrong(zero="too late"),
+            "the policy is the same as before: was step() called, and were this batch's gradients still there?",
+        ),
+        Misconception(
+            "own-optimizer",
+            _wrong(own=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3)),
+            "an optimiser of its own was made; use the one that is passed, with its settings and its state",
+        ),
+        Misconception(
+            "clipped",
+            _wrong(clip=1.0),
+            "the gradient was clipped, which was not asked for and makes another update",
+        ),
+        Misconception(
+            "policy-no-grad",
+            _policy_under_no_grad,
+            "the policy ran under no_grad, so there is nothing to backpropagate; only the reference belongs there",
+        ),
+        Misconception(
+            "no-attention-mask",
+            _wrong(masked=False),
+            "the models were called without the attention mask, and took the padding for text",
+        ),
+        Misconception(
+            "leftover-gradients",
+            _wrong(zero="after"),
+            "gradients from before the call went into the update: clear them before this batch's are computed",
+        ),
+        Misconception(
+            "reference-gradient",
+            _wrong(no_grad=False),
+            "a gradient reached the reference, and its activations were kept for that; run it without one",
+        ),
+        Misconception(
+            "reference-follows",
+            _reference_follows,
+            "the reference was set to the updated policy; it stays what it was",
+        ),
+        Misconception(
+            "reference-not-eval",
+            _wrong(evaluate=False),
+            "the reference was left in train mode: its dropout makes it another distribution at every step",
+        ),
+        Misconception(
+            "mode-restored",
+            _mode_restored,
+            "the reference is in train mode again at the end; it is to be left in eval mode",
+        ),
+        Misconception(
+            "loss-after",
+            _wrong(returned=lambda loss, again: again().item()),
+            "this is the loss after the update; the one before it was asked for",
+        ),
+        Misconception(
+            "loss-tensor",
+            _wrong(returned=lambda loss, again: loss.detach()),
+            "the loss is still a tensor; .item() makes a Python float, which keeps no graph alive",
+        ),
+        Misconception(
+            "loss-forgotten",
+            _wrong(returned=lambda loss, again: None),
+            "nothing is returned; the loss before the update was asked for",
+        ),
+        Misconception(
+            "batch-changed",
+            _labels_clamped,
+            "the batch was changed (an operation ending in _ on its labels); it may be used again in the next epoch",
+        ),
+    ),
+    alternatives={
+        "two passes": _two_passes,
+        "closure": _with_closure,
+        "autograd.grad": _autograd_by_hand,
+        "float32 logits": _in_float32,
+        "in one": _step,
+    },
+    hints=(
+        "Reference first: eval mode, no gradient. Then the policy, on the same input_ids and attention_mask. "
+        "sequence_logprob turns each one's logits into 2B sums.",
+        "The first half of the 2B rows are the chosen ones, the second half the rejected: .chunk(2) splits them.",
+        "dpo_loss(...).mean(), then three calls in this order: clear the gradients, backward, step. "
+        "Return the loss as a number.",
+    ),
+)
