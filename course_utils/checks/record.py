@@ -7,11 +7,16 @@ from pathlib import Path
 
 
 def progress_file():
-    """Where progress is kept: $COURSE_PROGRESS, or work/progress.json above the notebook, else nowhere."""
+    """Where progress is kept: $COURSE_PROGRESS, or progress.json in the course's work/, else nowhere.
+
+    The course's work/ is known by the releases.json that `make lab` writes into it.
+    """
     if named := os.environ.get("COURSE_PROGRESS"):
         return Path(named)
     folder = Path.cwd()
-    return next((p / "progress.json" for p in (folder, *folder.parents) if p.name == "work"), None)
+    return next(
+        (p / "progress.json" for p in (folder, *folder.parents) if (p / "releases.json").exists()), None
+    )
 
 
 def load():
