@@ -54,7 +54,7 @@ import pandas as pd
 import torch
 
 from course_utils import plots
-from course_utils.checks import hint, progress, use  # noqa: F401 - for your own cells too
+from course_utils.checks import hint, progress, use
 from course_utils.scale import at_scale, scale
 from course_utils.testbed import models, text
 
@@ -771,7 +771,7 @@ conclude("and a policy that has moved more than half a nat", after["KL from the 
 # rejected one" is a common reading of the gradient, and false. Only their *difference* must rise. Look at
 # the two log-probabilities separately.
 
-# %% tags=["experiment", "nbval-ignore-output"]
+# %% tags=["experiment", "nbval-ignore-output", "readme"]
 fig, ax = plots.figure()
 ax.plot(log["chosen"] - log["chosen"].iloc[0], label="chosen")
 ax.plot(log["rejected"] - log["rejected"].iloc[0], label="rejected")
@@ -1072,8 +1072,9 @@ print("the losses of all steps agree to 1e-3:", largest < 1e-3)
 #   `hidden` and `weight`.
 #
 # For `chunk_size` < N no float tensor of N·V elements may exist, **neither in the forward nor in the
-# backward pass**. A plain loop over chunks is not enough: autograd keeps every chunk's logits for the
-# backward pass, and together they are the full tensor. Hint in one word: recompute.
+# backward pass**: that is what the check looks for. A plain loop over chunks meets this to the letter and misses
+# its purpose, since autograd keeps every chunk's logits for the backward pass, and together they are as large as
+# the full tensor (the table below shows it). Hint in one word: recompute.
 #
 # Graded: values, gradients, memory in both passes, stability for large logits, that dtype and inputs stay as they are.
 #
