@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import socket
+import subprocess
+import sys
 import sysconfig
 from importlib import metadata
 
@@ -71,6 +73,9 @@ def test_the_doctor_names_a_wrong_package():
     found = doctor.packages({"a": "1.0", "b": None}.get, "a==2.0\nb==1.0\n")
     assert [level for level, _ in found] == ["missing", "missing"]
     assert "a 1.0, wanted 2.0" in found[0][1]
+    bare = doctor.packages(lambda name: None, "".join(f"p{i}==1.0\n" for i in range(9)))
+    assert len(bare) == 1
+    assert "9 of 9 packages" in bare[0][1]
     assert doctor.packages({"torch": "2.13.0+cpu"}.get, "torch==2.13.0\n")[0][0] == "ok"
 
 
@@ -78,6 +83,16 @@ def test_the_doctor_knows_a_cuda_build_without_a_gpu(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     assert doctor.torch_build("2.13.0+cu130")[0] == "note"
     assert doctor.torch_build("2.13.0+cpu")[0] == "ok"
+    assert doctor.torch_build("")[0] == "missing"
+
+
+def test_the_doctor_works_where_nothing_is_installed():
+    """In a bare interpreter it must still speak in words."""
+    bare = [sys.executable, "-S", "-m", "course_utils", "doctor"]  # -S: without site-packages
+    done = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "run `make setup`" in done.stdout
+    assert "notebooks not looked at" in done.stdout
 
 
 def test_the_doctor_refuses_an_unknown_scale(monkeypatch):

@@ -5,8 +5,6 @@ import shutil
 import sys
 from importlib import metadata
 
-import psutil
-
 from course_utils.commands import offline
 from course_utils.commands.paths import ROOT, assignments
 from course_utils.scale import scale
@@ -20,7 +18,7 @@ def examine():
         python_version(sys.version_info),
         *packages(installed, (ROOT / "constraints.txt").read_text()),
         torch_build(installed("torch") or ""),
-        memory(psutil.virtual_memory().total),
+        memory(total_memory()),
         dial(),
         program("chromium", "the browser tests (make test-browser)", "apt-get install chromium"),
         program(
@@ -66,14 +64,16 @@ def packages(version_of, constraints):
             wrong.append(f"{name} {seen or 'is absent'}, wanted {version}")
     if not wrong:
         return [("ok", f"{len(wanted)} packages as in constraints.txt")]
-    return [
-        ("missing", f"{text}: run `make setup`, or pip install -c constraints.txt -e '.[test]'")
-        for text in wrong
-    ]
+    mend = "run `make setup`, or pip install -c constraints.txt -e '.[test]'"
+    if len(wrong) > 5:
+        wrong = [f"{len(wrong)} of {len(wanted)} packages ({wrong[0]}; ...)"]
+    return [("missing", f"{text}: {mend}") for text in wrong]
 
 
 def torch_build(version):
     """A CUDA build of torch works on a CPU but takes gigabytes."""
+    if not version:
+        return "missing", "torch is not installed: run `make setup`"
     if "+cu" in version and not shutil.which("nvidia-smi"):
         return "note", (
             f"torch {version} is a CUDA build and this machine shows no GPU: it works, but takes gigabytes. "
@@ -82,8 +82,19 @@ def torch_build(version):
     return "ok", f"torch {version}"
 
 
+def total_memory():
+    """The machine's memory in bytes, or None where psutil is not installed."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return psutil.virtual_memory().total
+
+
 def memory(total):
-    """Notebook 02 peaks at about 1 GiB; JupyterLab and a browser want as much again."""
+    """Notebook 02 peaks at about 1.2 GiB; JupyterLab and a browser want as much again."""
+    if total is None:
+        return "note", "memory not looked at: psutil is not installed"
     text = f"{total / GIB:.0f} GiB of memory"
     if total < 3.5 * GIB:
         return "missing", f"{text}: at least 4 GiB are needed; close other programs, or set COURSE_SCALE=fast"
@@ -117,8 +128,10 @@ def network(prefix):
 
 def notebooks():
     """Whether each product belongs to its source."""
-    from course_utils.commands.build import stale  # slow to import
-
+    try:
+        from course_utils.commands.build import stale  # slow to import
+    except ImportError as error:
+        return [("note", f"notebooks not looked at: {error}")]
     found = [
         ("missing", f"stale notebook: {text}. Run `make notebooks`")
         for n in assignments()

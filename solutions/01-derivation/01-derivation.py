@@ -43,7 +43,7 @@ import torch
 from scipy import optimize
 
 from course_utils import plots
-from course_utils.checks import hint, progress, recall, use  # noqa: F401
+from course_utils.checks import hint, progress, recall, use
 from course_utils.scale import at_scale
 from course_utils.testbed import tabular
 
@@ -227,7 +227,7 @@ grade("lagrangian", lagrangian)
 # %% [markdown]
 # ### Lines 1 to 3: where the slope is zero, and why that is a maximum
 #
-# The function below holds one line of the derivation: it tries to simplify left minus right to zero, and it evaluates both sides at the worked example (with $p = (0.2, 0.1, 0.7)$ as an arbitrary policy). It is used for every line from here on.
+# The function below holds one line of the derivation: it tries to simplify left minus right to zero, and it evaluates both sides at the worked example (with $p = (0.2, 0.1, 0.7)$ as an arbitrary policy). It prints the line's number, the verdict in symbols, both values and the reason, and it is used for every line from here on.
 
 # %%
 p = sympy.symbols("p1:4", positive=True)
@@ -244,10 +244,8 @@ def line(number, reason, left, right, at=WORKED):
     symbols = gap == 0 or sympy.simplify(gap) == 0
     values = [float(sympy.N(sympy.sympify(side).subs(at))) for side in (left, right)]
     numbers = math.isclose(*values, rel_tol=1e-9, abs_tol=1e-9)
-    print(
-        f"{number:>2}  symbols: {'equal' if symbols else 'NOT SHOWN'}   "
-        f"numbers: {values[0]:8.4f} {'=' if numbers else '!='} {values[1]:.4f}   {reason}"
-    )
+    verdict = "equal" if symbols else "NOT SHOWN"
+    print(f"{number:>2}  {verdict:9} {values[0]:8.4f} {'=' if numbers else '!='} {values[1]:.4f}   {reason}")
 
 
 # %% tags=["experiment"]
@@ -257,12 +255,12 @@ sign = sympy.sign(sympy.diff(L, lam).subs(dict.fromkeys(p, 1))) or 1
 
 line(
     1,
-    "derivative by p1: the product rule gives the extra -beta",
+    "slope by p1; the product rule gives the extra -beta",
     sympy.diff(L, p[0]),
     r[0] - b * sympy.log(p[0] / q[0]) - b + sign * lam,
 )
-line(2, "second derivative by p1: negative wherever p1 > 0", sympy.diff(L, p[0], 2), -b / p[0])
-line(3, "mixed second derivative: no p1 in the derivative by p2", sympy.diff(L, p[0], p[1]), sympy.Integer(0))
+line(2, "second derivative by p1: negative for p1 > 0", sympy.diff(L, p[0], 2), -b / p[0])
+line(3, "mixed second derivative: the slopes are separate", sympy.diff(L, p[0], p[1]), sympy.Integer(0))
 
 # %% [markdown]
 # Lines 2 and 3 are what many derivations leave out. The Hessian is diagonal with negative entries, so $J$ is **strictly concave**, and the constraint is linear: a stationary point is *the* maximum, and there is only one. Positivity $p_y \ge 0$ needs no multiplier of its own, because the solution comes out positive by itself: as $p_y$ goes to 0 the derivative of line 1 grows without bound, so $J$ rises away from the edge.
@@ -320,17 +318,12 @@ free = sympy.solve(sympy.diff(L, p[0]), p[0])[0]  # stationary for any value of 
 
 line(
     4,
-    "slope zero, solved for p1: reference times exp(reward/beta) times one factor",
+    "slope zero, solved for p1: one common factor is open",
     free,
     q[0] * sympy.exp(r[0] / b) * sympy.exp(sign * lam / b - 1),
 )
 multiplier = sign * b * (1 - sympy.log(Z))
-line(
-    5,
-    "the constraint fixes the multiplier of this prompt: the factor is 1/Z",
-    sympy.exp(sign * multiplier / b - 1),
-    1 / Z,
-)
+line(5, "sum p = 1 fixes this prompt's multiplier: it is 1/Z", sympy.exp(sign * multiplier / b - 1), 1 / Z)
 line(6, "put together: your solution is q exp(r/beta) / Z", solution[0], star[0])
 line(7, "and it sums to 1", sum(solution), sympy.Integer(1))
 
@@ -346,24 +339,14 @@ on_simplex = {p[2]: 1 - p[0] - p[1]}  # the constraint, used up
 J = sum(pi * (ri - b * sympy.log(pi / qi)) for pi, qi, ri in zip(p, q, r))
 kl_to_star = sum(pi * sympy.log(pi / si) for pi, si in zip(p, star))
 
-line(
-    8,
-    "r = beta log(star/q) + beta log Z: line 6, solved for r",
-    r[0],
-    b * sympy.log(star[0] / q[0]) + b * sympy.log(Z),
-)
+line(8, "line 6, solved for the reward", r[0], b * sympy.log(star[0] / q[0]) + b * sympy.log(Z))
 line(
     9,
-    "Gibbs: J(p) = beta log Z - beta KL(p || star), since sum p = 1",
+    "put into J: beta log Z - beta KL(p || star) (Gibbs)",
     J.subs(on_simplex),
     (b * sympy.log(Z) - b * kl_to_star).subs(on_simplex),
 )
-line(
-    10,
-    "at p = star the KL is 0: the largest value of J is beta log Z",
-    J.subs(dict(zip(p, star))),
-    b * sympy.log(Z),
-)
+line(10, "at p = star the KL is 0: the maximum is beta log Z", J.subs(dict(zip(p, star))), b * sympy.log(Z))
 
 # %% [markdown]
 # Line 9 says everything at once. The first term does not depend on $p$. The second is never positive, and zero only at $p = \pi^*$. So $\pi^*$ is the unique maximiser, the best value is $\beta \log Z(x)$, and **a policy's regret is β times its KL to $\pi^*$**.
@@ -532,7 +515,7 @@ print(pd.DataFrame(rows, columns=columns).round(3).to_string(index=False))
 #
 # The triangle holds all policies over three responses: each corner is certainty of one response. As β falls from infinity to zero, $\pi^*$ walks from the reference to the corner of the best response. It does not walk straight.
 
-# %% tags=["experiment"]
+# %% tags=["experiment", "readme"]
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
 
 
@@ -842,14 +825,12 @@ loss = sympy.log(1 + sympy.exp(-b * margin))
 
 line(
     11,
-    "Bradley-Terry: divide by the numerator; only a difference is left",
+    "Bradley-Terry, divided by its numerator",
     sympy.exp(reward_w) / (sympy.exp(reward_w) + sympy.exp(reward_l)),
     1 / (1 + sympy.exp(reward_l - reward_w)),
     PAIR,
 )
-line(
-    12, "the difference: beta log Z stands in both rewards and cancels", reward_w - reward_l, b * margin, PAIR
-)
+line(12, "beta log Z stands in both rewards and cancels", reward_w - reward_l, b * margin, PAIR)
 line(13, "your probability, in log-ratios alone", probability, 1 / (1 + sympy.exp(-b * margin)), PAIR)
 line(
     14,
@@ -916,14 +897,14 @@ grade("dpo-gradient-weight", dpo_gradient_weight)
 weight = use("dpo-gradient-weight", dpo_gradient_weight)
 sigma_minus = 1 / (1 + sympy.exp(b * margin))
 
+line(15, "slope by log pi of the chosen: minus the weight", sympy.diff(loss, log_w), -b * sigma_minus, PAIR)
 line(
-    15,
-    "by log pi of the chosen: minus the weight, so a step down the loss raises it",
-    sympy.diff(loss, log_w),
-    -b * sigma_minus,
+    16,
+    "slope by log pi of the rejected: plus the same weight",
+    sympy.diff(loss, log_l),
+    b * sigma_minus,
     PAIR,
 )
-line(16, "by log pi of the rejected: plus the same weight", sympy.diff(loss, log_l), b * sigma_minus, PAIR)
 line(
     17,
     "the weight falls as the margin grows",
