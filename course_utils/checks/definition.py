@@ -33,7 +33,7 @@ class Case:
     extra: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # known by identity, so that observations can be remembered by it
 class Part:
     """A separable part of an exercise, with its points.
 
@@ -62,7 +62,7 @@ class Misconception:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """Everything that is known about an exercise.
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -87,8 +88,7 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
         if rows and not rows[0].passed and not part.independent:
             rows.append(Row(part.name, part.points, None, "looked at once the first line holds"))
             continue
-        cases = part.cases(Draw(seed, f"{exercise.id}/{part.name}"))
-        row, failed = _judge_part(exercise, part, cases, function, reveal)
+        row, failed = _judge_part(exercise, part, function, seed, reveal)
         if "NotImplementedError" in row.message:
             return Report(exercise.id, tuple(rest), unsolved=True)
         rows.append(row)
@@ -103,20 +103,29 @@ def values_hold(exercise, function):
         return False
     for i, part in enumerate(exercise.parts):
         if i == 0 or part.independent:
-            cases = part.cases(Draw(VISIBLE_SEED, f"{exercise.id}/{part.name}"))
-            if not _judge_part(exercise, part, cases, function, reveal=True)[0].passed:
+            if not _judge_part(exercise, part, function, VISIBLE_SEED, reveal=True)[0].passed:
                 return False
     return True
 
 
-def _judge_part(exercise, part, cases, function, reveal):
+def _cases(exercise, part, seed):
+    return part.cases(Draw(seed, f"{exercise.id}/{part.name}"))
+
+
+@lru_cache(maxsize=10_000)
+def _own(exercise, function, part, seed, i):
+    """What the reference or a misconception does on case `i`: asked for again and again, never different."""
+    return exercise.observe(function, _cases(exercise, part, seed)[i])
+
+
+def _judge_part(exercise, part, function, seed, reveal):
     message, failed = "", []
-    for case in cases:
-        expected = exercise.observe(exercise.reference, case)
+    for i, case in enumerate(_cases(exercise, part, seed)):
+        expected = _own(exercise, exercise.reference, part, seed, i)
         seen = exercise.observe(function, case)
         found = _first_difference(expected, seen, case, part.looks_at, reveal)
         if found:
-            failed.append((case, part.looks_at, expected, seen))
+            failed.append((case, part, seed, i, seen))
             message = message or (f"{case.label}: {found}" if case.label else found)
     return Row(part.name, part.points, not failed, message), failed
 
@@ -137,10 +146,11 @@ def _first_difference(expected, seen, case, looks_at, reveal=True):
 def _misconception(exercise, failures):
     """The misconception that gives the student's results where they are wrong, if there is one."""
     votes = Counter()
-    for case, looks_at, expected, seen in failures:
+    for case, part, seed, i, seen in failures:
+        expected = _own(exercise, exercise.reference, part, seed, i)
         for candidate in exercise.misconceptions:
-            wrong = exercise.observe(candidate.function, case)
-            if _agree(wrong, seen, case, looks_at) and not _agree(expected, wrong, case, looks_at):
+            wrong = _own(exercise, candidate.function, part, seed, i)
+            if _agree(wrong, seen, case, part.looks_at) and not _agree(expected, wrong, case, part.looks_at):
                 votes[candidate.name] += 1
     if not votes:
         return None
