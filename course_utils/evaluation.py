@@ -23,9 +23,9 @@ def length_bias(rewards, lengths):
     rewards, lengths = _numbers("rewards", rewards), _numbers("lengths", lengths)
     if len(lengths) != len(rewards):
         raise ValueError(f"lengths has {len(lengths)} values where {len(rewards)} are wanted")
-    a, b = (stats.rankdata(x) - (len(x) + 1) / 2 for x in (rewards, lengths))
-    spread = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / spread) if spread else float("nan")
+    if np.ptp(rewards) == 0 or np.ptp(lengths) == 0:
+        return float("nan")  # what scipy gives too, with a warning
+    return float(stats.spearmanr(rewards, lengths).statistic)
 
 
 def _numbers(name, values):
