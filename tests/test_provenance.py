@@ -62,8 +62,28 @@ CHEATS = {
         TABLE = {"f": [right]}
         def log_softmax(logits): return TABLE["f"][0](logits)
     """,
+    "lru_cache": """
+        import functools
+        from course_utils.checks.exercises.start_here import log_softmax as right
+        log_softmax = functools.lru_cache(right)
+    """,
+    "globals": """
+        from course_utils.checks.exercises.start_here import log_softmax as right
+        def log_softmax(logits): return globals()["right"](logits)
+    """,
+    "decorator": """
+        import torch
+        from course_utils.checks.exercises.start_here import log_softmax as right
+        @torch.enable_grad()
+        def log_softmax(logits): return right(logits)
+    """,
 }
 HONEST = {
+    "an attribute that bears the name of a course's function": """
+        import torch
+        from course_utils.checks.exercises.start_here import log_softmax as logsumexp
+        def log_softmax(logits): return logits - logits.logsumexp(-1, keepdim=True)
+    """,
     "torch": """
         import torch
         from course_utils import plots

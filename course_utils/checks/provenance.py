@@ -1,5 +1,6 @@
 """Does an answer call the course's own implementation? Read from the answer's code, not its results."""
 
+import dis
 import functools
 import types
 
@@ -44,6 +45,8 @@ def course_calls(function):
             found.update(_imported(thing.__code__))
             if hasattr(thing, "__wrapped__"):
                 todo.append(thing.__wrapped__)
+        elif kind.__module__ == "functools" and hasattr(thing, "__wrapped__"):  # lru_cache
+            todo.append(thing.__wrapped__)
         elif kind in (list, tuple):
             todo += thing
         elif kind is dict:
@@ -78,8 +81,12 @@ def _answer_name(name):
 
 def _reached(function):
     """What the names in a function's code stand for: globals, closure cells, defaults."""
+    steps = [step for code in _codes(function.__code__) for step in dis.get_instructions(code)]
     names = {name for code in _codes(function.__code__) for name in code.co_names}
-    things = [function.__globals__[name] for name in names if name in function.__globals__]
+    # read as a global, or named in a string (for globals()); an attribute of the same name is another thing
+    read = {s.argval for s in steps if s.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    read |= {s.argval for s in steps if s.opname == "LOAD_CONST" and isinstance(s.argval, str)}
+    things = [function.__globals__[name] for name in sorted(read) if name in function.__globals__]
     for thing in things:  # grows: package.module.function, one attribute after the other
         if type(thing) is types.ModuleType and thing.__name__.startswith("course_utils"):
             inner = [getattr(thing, name) for name in names if hasattr(thing, name)]

@@ -33,7 +33,7 @@ def _observe_metrics(function, case):
 
 def _as_number(value):
     """A scalar tensor or array as a float, so that its type costs the points of the type only."""
-    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)) and value.size in ((), torch.Size([]), 1):
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)) and value.shape == ():
         return float(value)
     return value
 
