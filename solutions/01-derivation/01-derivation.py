@@ -541,7 +541,7 @@ ax.plot(*path.T, color=plots.COLOURS[0], linestyle="-")
 for price in (0.25, 0.5, 1.0, 2.0, 5.0):
     x, y = place(optimal(reference, reward, price))
     ax.plot(x, y, "o", color=plots.COLOURS[0])
-    ax.annotate(f"β = {price:g}", (x, y), xytext=(12, -4), textcoords="offset points")
+    ax.annotate(f"β = {price:g}", (x, y), xytext=(20, -4), textcoords="offset points")
 ax.plot(*place(reference), "s", color="black")
 ax.annotate("reference", place(reference), xytext=(-66, -4), textcoords="offset points")
 plots.show(
@@ -723,7 +723,7 @@ ax.plot(
 ax.set(
     xlim=(-3, 3), ylim=(-3, 3), xlabel="reward of response 1", ylabel="reward of response 2", aspect="equal"
 )
-ax.legend(loc="upper left")
+ax.legend(loc="lower left")
 plots.show(
     fig,
     "The plane of rewards for two responses. Every slanted line is one class of rewards with one optimal policy; "

@@ -748,7 +748,7 @@ fig, (left, right) = plots.figure(columns=2)
 left.plot(log["gold"], marker="o")
 left.set(xlabel="step", ylabel="gold reward, mean of 300 samples")
 right.plot(log["KL"], marker="o")
-right.set(xlabel="step", ylabel="KL from the SFT model (nats per response)")
+right.set(xlabel="step", ylabel="KL from the SFT model (nats)")
 plots.show(fig, "Gold reward and KL divergence of the policy's own samples during DPO: both rise.")
 
 before, after = look(sft), look(policy)

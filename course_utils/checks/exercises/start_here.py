@@ -59,6 +59,12 @@ LOG_SOFTMAX = Exercise(
             "the sum runs over the first axis; every distribution lies along the *last* one",
         ),
         Misconception(
+            "second-axis",
+            lambda x: torch.log_softmax(x, min(1, x.dim() - 1)),
+            "the sum runs over the axis of number 1; that is the last one of a matrix, but not of a tensor with "
+            "more axes",
+        ),
+        Misconception(
             "all-axes",
             lambda x: x - x.flatten().logsumexp(0),
             "one sum over all entries; each row along the last axis is a distribution of its own",
@@ -94,6 +100,17 @@ LOG_SOFTMAX = Exercise(
             "exp(1e4) is infinite. Subtract the row's largest logit first: the result does not change",
         ),
         Misconception(
+            "overflow-in-the-sum",
+            lambda x: x - torch.log(torch.exp(x).sum(-1, keepdim=True)),
+            "exp(1e4) is infinite, and so is the sum of the exponentials. torch.logsumexp does both steps "
+            "without overflow",
+        ),
+        Misconception(
+            "clamped-logits",
+            lambda x: torch.log_softmax(x.clamp(-1000, 1000), -1),
+            "large logits were clamped, which changes the answer; subtract the row's largest logit instead",
+        ),
+        Misconception(
             "log-of-softmax",
             lambda x: torch.log(torch.softmax(x, -1)),
             "softmax has already rounded the small probabilities to 0, and log 0 is -infinity; "
@@ -108,6 +125,16 @@ LOG_SOFTMAX = Exercise(
             "detached",
             lambda x: torch.log_softmax(x.detach(), -1),
             "no gradient reaches the logits, so nothing could be trained through this function",
+        ),
+        Misconception(
+            "normaliser-detached",
+            lambda x: x - x.logsumexp(-1, keepdim=True).detach(),
+            "the log of the sum was cut from the graph; it depends on the logits too",
+        ),
+        Misconception(
+            "float64-always",
+            lambda x: torch.log_softmax(x.double(), -1),
+            "the result is float64 whatever came in; keep the dtype of the input",
         ),
         Misconception(
             "float32-only",
@@ -255,6 +282,13 @@ KL_DIVERGENCE = Exercise(
             "raw-logits",
             lambda p, q: (torch.softmax(p, -1) * (p - q)).sum(-1),
             "the logits were not normalised: adding 3 to all logits of one distribution must change nothing",
+        ),
+        Misconception(
+            "absolute-values",
+            lambda p, q: (
+                torch.softmax(p, -1) * (torch.log_softmax(p, -1) - torch.log_softmax(q, -1)).abs()
+            ).sum(-1),
+            "the log-ratios lost their signs; single terms may be negative, only their sum never is",
         ),
         Misconception(
             "keepdim",
