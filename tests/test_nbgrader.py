@@ -81,7 +81,9 @@ def test_an_unreadable_or_renamed_submission_earns_nothing_and_stops_nobody(scor
 
 def test_the_misconception_stands_in_the_feedback(course, scores):
     page = (course / "feedback" / "wrong-sign" / NAME / f"{NAME}.html").read_text()
-    report = judge(catalogue.exercise(SPOILED), lambda policy_logp, ref_logp, beta: beta * (ref_logp - policy_logp))
+    report = judge(
+        catalogue.exercise(SPOILED), lambda policy_logp, ref_logp, beta: beta * (ref_logp - policy_logp)
+    )
     assert report.sentence
     assert report.sentence in html.unescape(page)
     manual = (course / "feedback" / "perfect" / NAME / f"{NAME}.html").read_text()

@@ -46,7 +46,7 @@ def misspells(logits):
         (lambda x: torch.log_softmax(x, -1).tolist(), "a list where a tensor is wanted"),
         (lambda x: torch.log_softmax(x, -1).detach(), "no gradient arrives"),
         (lambda x: torch.log_softmax(x.float(), -1), "dtype float32, wanted float64"),
-        (lambda x: x.sub_(x.logsumexp(-1, keepdim=True)), "argument 1 was changed by your function"),
+        (lambda x: x.sub_(x.logsumexp(-1, keepdim=True)), "`logits` was changed by your function"),
         (lambda x: torch.log(x.exp() / x.exp().sum(-1, keepdim=True)), "nan in"),
         (lambda x: torch.softmax(x, -1), "Looks like: these are probabilities"),
         (lambda x: 1 / 0, "ZeroDivisionError"),

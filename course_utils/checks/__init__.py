@@ -109,5 +109,7 @@ def use(id, function):
     exercise = catalogue.exercise(id)
     if values_hold(exercise, function):
         return function
-    print(f"({exercise.function} is not solved yet: this experiment goes on with the course's own; it earns no points.)")
+    print(
+        f"({exercise.function} is not solved yet: this experiment goes on with the course's own; it earns no points.)"
+    )
     return exercise.reference

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from dataclasses import dataclass
 
 import torch
 
@@ -9,6 +10,13 @@ import torch
 RTOL = {torch.float64: 1e-6, torch.float32: 2e-4}
 # How many float spacings of the *inputs* a result may be off by.
 SPACINGS = 16
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Stands in an observation for what a result lacks; says so in words."""
+
+    words: str
 
 
 def difference(expected, seen, case, key="result", reveal=True):
@@ -46,6 +54,10 @@ def _leaves(tree):
 
 def _tree(expected, seen, rtol, atol, path, key, reveal):
     where = f"{path}: " if path else ""
+    if isinstance(seen, Missing) or isinstance(expected, Missing):
+        both = type(seen) is type(expected)
+        lacks = seen if isinstance(seen, Missing) else expected
+        return None if both and seen == expected else f"{where}{lacks.words}"
     if isinstance(expected, torch.Tensor) or (
         expected is None and key.startswith(("gradient", "no gradient"))
     ):

@@ -29,7 +29,8 @@ def lines(report, exercise, hidden_seed=None):
     elif report.passed:
         last.append("Visible checks passed; the graded ones use other inputs.")
     elif rows:
-        last.append(f'Next: mend the first line marked "no". hint("{exercise.id}") gives a hint.')
+        first = "that" if report.sentence else 'the first line marked "no"'
+        last.append(f'Next: mend {first}. hint("{exercise.id}") gives a hint.')
     return rows, last
 
 

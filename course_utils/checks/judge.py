@@ -1,6 +1,8 @@
 """From an exercise and a student's function to a report: which parts hold, and why the others do not."""
 
 import contextlib
+import inspect
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,7 +88,7 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
     rows, failures = [], []
     for part in exercise.parts:
         if rows and not rows[0].passed and not part.independent:
-            rows.append(Row(part.name, part.points, None, "looked at once the first line holds"))
+            rows.append(Row(part.name, part.points, None, "looked at when the first line holds"))
             continue
         row, failed = _judge_part(exercise, part, function, seed, reveal)
         if "NotImplementedError" in row.message:
@@ -123,8 +125,16 @@ def _judge_part(exercise, part, function, seed, reveal):
         found = _first_difference(expected, seen, case, part.looks_at, reveal)
         if found:
             failed.append((case, part, seed, i, seen))
-            message = message or (f"{case.label}: {found}" if case.label else found)
+            message = message or _by_name(
+                f"{case.label}: {found}" if case.label else found, exercise.reference
+            )
     return Row(part.name, part.points, not failed, message), failed
+
+
+def _by_name(message, reference):
+    """The message with "argument N" replaced by the argument's name."""
+    names = list(inspect.signature(reference).parameters)
+    return re.sub(r"argument (\d+)", lambda found: f"`{names[int(found[1]) - 1]}`", message)
 
 
 def _first_difference(expected, seen, case, looks_at, reveal=True):

@@ -173,6 +173,12 @@ def _unstable(hidden, weight, labels):
     return torch.where(labels == -100, 0.0, picked)
 
 
+def _naive_sum(hidden, weight, labels):
+    logits = hidden @ weight.T
+    picked = logits.gather(1, labels.clamp(min=0)[:, None])[:, 0] - logits.exp().sum(-1).log()
+    return torch.where(labels == -100, 0.0, picked)
+
+
 def _own_backward(fault=""):
     """chunked_token_logprobs as a custom autograd.Function; `fault` says what its backward does wrongly."""
 
@@ -387,6 +393,11 @@ CHUNKED_LOGPROBS = Exercise(
             "exp of a large logit is infinite; stay with logarithms (log_softmax, logsumexp)",
         ),
         Misconception(
+            "overflow-in-the-sum",
+            _by_chunks(_naive_sum),
+            "exp of a large logit is infinite, and so is the sum; torch.logsumexp does both steps without overflow",
+        ),
+        Misconception(
             "float32-only",
             lambda h, w, y, n: _by_chunks(_whole)(h.float(), w.float(), y, n),
             "the inputs were cast to float32; keep the dtype that came in",
@@ -412,8 +423,8 @@ CHUNKED_LOGPROBS = Exercise(
     hints=(
         "hidden.split(chunk_size) and labels.split(chunk_size) give the chunks, the smaller last one too. One chunk's "
         "values are those of the full computation on its rows; torch.cat joins the *values*, never the logits.",
-        "So that autograd does not keep every chunk's logits for the backward pass, let it compute them anew: "
-        "torch.utils.checkpoint.checkpoint(f, h, weight, y, use_reentrant=False).",
+        "Autograd would keep every chunk's logits for the backward pass. Look in torch.utils for what runs a function "
+        "again in the backward pass, and apply it to one chunk at a time.",
         "By hand: a torch.autograd.Function whose backward forms each chunk's softmax again. d log p(y) / d logits is "
         "onehot(y) - softmax; the gradients of the weight add up over the chunks.",
     ),

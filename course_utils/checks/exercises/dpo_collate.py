@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import observe_call
 from course_utils.preferences import collate_preferences
@@ -20,7 +21,10 @@ def _observe_batch(function, case):
     if "error" in seen:
         return seen
     result = seen["result"]
-    tensors = {key: result.get(key) if isinstance(result, dict) else result for key in _KEYS}
+    tensors = dict.fromkeys(_KEYS, result)
+    if isinstance(result, dict):
+        missing = Missing(f"the key is missing; keys seen: {', '.join(map(str, result))}")
+        tensors = {key: result.get(key, missing) for key in _KEYS}
     return tensors | {"dtype": seen["dtype"], "inputs": seen["inputs"]}
 
 

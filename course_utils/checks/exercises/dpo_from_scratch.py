@@ -50,7 +50,7 @@ RECALL = (
     ),
     RecallQuestion(
         id="02-c",
-        text="Policy and reference are equal and β = 0.1. By what factor does DPO's gradient scale "
+        text="Policy and reference are equal and β = 0.1. By what factor (its size) does DPO's gradient scale "
         "∇(log π(chosen) − log π(rejected))?",
         choices={"a": "0", "b": "0.05", "c": "0.1", "d": "0.5"},
         right="b",

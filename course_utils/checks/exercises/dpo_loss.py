@@ -137,6 +137,18 @@ DPO_LOSS = Exercise(
             "the reference's log-probabilities were added; log(π/π_ref) is a difference",
         ),
         Misconception(
+            "rejected-reference-sign",
+            _of_logit(lambda c, r, rc, rr, beta: beta * (c - r - rc - rr)),
+            "the rejected reference has the wrong sign: each log-ratio is policy minus reference, and the second one "
+            "is subtracted as a whole",
+        ),
+        Misconception(
+            "log-of-the-quotient",
+            _of_logit(lambda c, r, rc, rr, beta: beta * (torch.log(c / rc) - torch.log(r / rr))),
+            "log-probabilities were divided and the logarithm taken again; they are logarithms already, and the log of "
+            "a ratio is their difference",
+        ),
+        Misconception(
             "default-beta",
             lambda c, r, rc, rr, beta=1.0: dpo_loss(c, r, rc, rr, beta),
             "beta is 1 where none is passed; its default is 0.1",

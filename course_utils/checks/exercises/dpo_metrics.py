@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from course_utils.checks.cases import cast
+from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.exercises.dpo_loss import WORKED, pair
 from course_utils.checks.observe import observe_call
@@ -20,7 +21,8 @@ def _observe_metrics(function, case):
     result = seen["result"]
     if not isinstance(result, dict):
         return {key: result for key in _METRICS} | {"form": f"a {type(result).__name__}, not a dict"}
-    found = {key: _as_number(result.get(key)) for key in _METRICS}
+    missing = Missing(f"the key is missing; keys seen: {', '.join(map(str, result))}")
+    found = {key: _as_number(result.get(key, missing)) for key in _METRICS}
     strange = [key for key in result if key not in _METRICS]
     kinds = [
         f"{key} is a {type(result.get(key)).__name__}"

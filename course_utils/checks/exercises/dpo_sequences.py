@@ -259,7 +259,8 @@ SEQUENCE_LOGPROB = Exercise(
         "matrix product": _masked_matmul,
     },
     hints=(
-        "token_logprobs gives 0 where a label does not count, so a plain sum along the row is the sum over counted tokens.",
+        "Copy the lines of your token_logprobs: they give 0 where a label does not count, so a plain sum along the row "
+        "is the sum over counted tokens.",
         "For the mean, count the labels of the row that are not -100. Is the label at position 0 among those you added up?",
         "Count labels, not values that are not 0: a token of probability 1 has log p = 0, and counts.",
     ),

@@ -494,9 +494,9 @@ TRAIN_STEP = Exercise(
     },
     hints=(
         "Reference first: eval mode, no gradient. Then the policy, on the same input_ids and attention_mask. "
-        "sequence_logprob turns each one's logits into 2B sums.",
+        "The lines of your sequence_logprob, copied in as a helper, turn each one's logits into 2B sums.",
         "The first half of the 2B rows are the chosen ones, the second half the rejected: .chunk(2) splits them.",
-        "dpo_loss(...).mean(), then three calls in this order: clear the gradients, backward, step. "
+        "The mean of the DPO losses, then three calls in this order: clear the gradients, backward, step. "
         "Return the loss as a number.",
     ),
 )

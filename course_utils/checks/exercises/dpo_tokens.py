@@ -305,6 +305,6 @@ TOKEN_LOGPROBS = Exercise(
         "log_softmax over the vocabulary, then gather one value per position. gather wants an index with the same "
         "number of axes: unsqueeze(-1) the labels, squeeze(-1) the result.",
         "-100 cannot be looked up: clamp a copy of the labels to 0 first, and put 0 where the label was -100 afterwards "
-        "(torch.where). F.cross_entropy with ignore_index does both; mind its sign.",
+        "(torch.where).",
     ),
 )
