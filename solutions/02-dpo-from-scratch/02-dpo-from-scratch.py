@@ -17,8 +17,9 @@
 # Then it runs: a small language model is trained here, in seconds, in a world where every answer has
 # a known true reward. You will see what DPO improves, and what it makes worse.
 #
-# Eight exercises, about two and a half hours. Each has a check that explains what it found. Cells that train
-# or simulate go on with the course's own function where yours is not written yet.
+# Eight exercises, a good two hours for them alone and about three and a half in all. Each has a check that explains
+# what it found. Imports may stand above a solution cell; helpers belong into it, since each is graded by itself.
+# Cells that train or simulate go on with the course's own function where yours is not written yet.
 
 # %% [markdown]
 # ## Before you start
@@ -118,8 +119,8 @@ conclude("the trained model needs less than 0.8 nats a token", sum(sft_losses[-2
 
 # %% [markdown]
 # Four of its answers, with the gold reward of each. They are drawn from the model's distribution, so
-# they differ from draw to draw; the model knows the facts, but says false things too, as its
-# teachers did.
+# they differ from draw to draw. The model knows the facts, but says false things too, as its teachers did. Its
+# verdicts ("yes right", "no wrong") are coin flips: comparing a claim with a fact is too hard at this size.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 EVALUATION = text.make_prompts(at_scale(100, 1000), seed=2)
@@ -169,7 +170,7 @@ show_answers(sft)
 # | result | (B, T − 1) | exactly 0 where label t + 1 is −100 |
 #
 # Graded: the values (also where every label counts), their stability for logits of ±1e4, the gradient,
-# that dtype and inputs stay as they are. Each solution cell must stand on its own: put every helper it needs inside.
+# that dtype and inputs stay as they are (float32 in, float32 out: no cast inside).
 #
 # Stuck? Run `hint("token-logprobs")` in a new cell.
 
@@ -212,9 +213,10 @@ pd.DataFrame({"after": words[7:-1], "token": words[8:], "probability": probabili
 
 # %% [markdown]
 # **What goes wrong: bfloat16.** Training frameworks run models in bfloat16, which keeps 8 significant
-# bits. Logits survive that. A sum of log-probabilities does not: near 400 the next number in bfloat16 is
-# 2 away. The exercise's rule "dtype stays" is about the interface; a trainer converts the logits to
-# float32 *before* the log-softmax. Below, the same bfloat16 logits are scored in both ways.
+# bits. Rounding the logits costs something that no later step gets back. A bfloat16 log-softmax and sum add an
+# error of their own, and it grows with the sum: near 400 the next number in bfloat16 is 2 away. This second error is
+# free to avoid: convert the logits to float32 *before* the log-softmax, as trainers do. (The exercise's rule "no cast
+# inside" is about its interface.) The cell separates the two, on responses of a dozen tokens.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 texts = [p.tolist() + r for p, r in zip(prompts[:200], answers[:200], strict=True)]
@@ -223,18 +225,29 @@ labels = models.pad_rows([[-100] * text.PROMPT_LENGTH + t[text.PROMPT_LENGTH :] 
 with torch.no_grad():
     logits = sft(ids).logits
     half = logits.bfloat16()
-    true = token_lp(half.double(), labels).sum(-1)
-    all_bfloat16 = token_lp(half, labels).sum(-1)
-    float32_softmax = token_lp(half.float(), labels).sum(-1)
-
-errors = [(x - true).abs().max().item() for x in (all_bfloat16, float32_softmax)]
-print(f"sums are off by up to {errors[0]:.3f} nats in bfloat16, {errors[1]:.1e} with a float32 log-softmax")
+    true = token_lp(logits.double(), labels).sum(-1)
+    rounded_logits = token_lp(half.double(), labels).sum(-1)
+    variants = {
+        "bfloat16 logits, float32 log-softmax and sum": token_lp(half.float(), labels).sum(-1),
+        "everything in bfloat16": token_lp(half, labels).sum(-1).double(),
+    }
+rounding = pd.DataFrame(
+    {
+        name: {
+            "off from the exact sum by, at most": (sums - true).abs().max().item(),
+            "of which after the rounding of the logits": (sums - rounded_logits).abs().max().item(),
+        }
+        for name, sums in variants.items()
+    }
+).T
+display(rounding.map("{:.1e}".format))
 
 # %% tags=["experiment"]
 print("-405.08 in bfloat16:", torch.tensor(-405.08).bfloat16().item())
-worse = errors[0] / errors[1]
+added = rounding["of which after the rounding of the logits"]
 print(
-    "log-softmax and sum in bfloat16 are more than 100 times further off than in float32:", bool(worse > 100)
+    "a float32 log-softmax adds less than a hundredth of what a bfloat16 one adds:",
+    bool(added.iloc[0] * 100 < added.iloc[1]),
 )
 
 # %% [markdown]
@@ -478,8 +491,8 @@ VBox([slider, interactive_output(draw_weight, {"beta": slider})])
 
 # %% [markdown]
 # **The loss at step 0 is log 2.** Before the first update the policy *is* the reference, every margin
-# is exactly 0, and −log σ(0) = log 2 ≈ 0.693. This is the cheapest test in preference training:
-# any other number at step 0 means a bug.
+# is exactly 0, and −log σ(0) = log 2 ≈ 0.693. This is the cheapest test in preference training: with dropout
+# off, and up to rounding, any other number at step 0 means a bug.
 #
 # We need pairs. As in practice, both responses are sampled from the SFT model; noisy raters then prefer one
 # of them, $P(a \succ b) = \sigma\big((u_a - u_b)/0.5\big)$ with $u$ the gold reward.
@@ -515,17 +528,22 @@ print(f"loss at step 0: {at_start.mean().item():.6f}    log 2: {math.log(2):.6f}
 # distribution at every step. Here is one with 10 % attention dropout: margins are no longer 0
 # and the loss is no longer log 2, although policy and reference have the same weights.
 
-# %% tags=["experiment"]
+# %% tags=["experiment", "nbval-ignore-output"]
 noisy = copy.deepcopy(sft)
 for layer in noisy.model.layers:
     layer.self_attn.attention_dropout = 0.1
 torch.manual_seed(0)
 with torch.no_grad():
-    in_train_mode = summed(noisy.train(), batch)
-    in_eval_mode = summed(noisy.eval(), batch)
-for name, reference_logps in (("train", in_train_mode), ("eval", in_eval_mode)):
-    loss = loss_of(*policy_logps, *reference_logps, beta=0.5).mean().item()
-    print(f"reference in {name} mode: loss at step 0 is log 2 to 1e-6: {abs(loss - math.log(2)) < 1e-6}")
+    scored = {"train": summed(noisy.train(), batch), "eval": summed(noisy.eval(), batch)}
+start_losses = {
+    mode: loss_of(*policy_logps, *logps, beta=0.5).mean().item() for mode, logps in scored.items()
+}
+for mode, loss in start_losses.items():
+    print(f"reference in {mode} mode: loss at step 0 is {loss:.4f}")
+
+# %% tags=["experiment"]
+for mode, loss in start_losses.items():
+    print(f"reference in {mode} mode: log 2 to 1e-6:", "yes" if abs(loss - math.log(2)) < 1e-6 else "no")
 
 # %% [markdown]
 # ### Exercise: the numbers to watch
@@ -541,8 +559,8 @@ for name, reference_logps in (("train", in_train_mode), ("eval", in_eval_mode)):
 # |---|---|
 # | `chosen_reward` | batch mean of the implicit reward of the chosen responses |
 # | `rejected_reward` | the same for the rejected |
-# | `margin` | batch mean of chosen minus rejected reward |
-# | `accuracy` | share of pairs, 0 to 1, whose chosen reward is the larger |
+# | `margin` | batch mean of chosen minus rejected reward: β times the margin of section 5 |
+# | `accuracy` | share of pairs, 0 to 1, whose chosen reward is the larger (a tie is not) |
 #
 # Graded: the four numbers, that they are Python floats, that inputs stay as they are.
 #
@@ -592,7 +610,7 @@ grade("dpo-metrics", dpo_metrics)
 # also hold its activations in memory), and is put, and left, in eval mode.
 #
 # Graded: the policy after the update, the returned loss, that the attention mask reaches both models, leftover gradients,
-# no gradient into the reference, the reference's mode. Remember that the cell must stand on its own.
+# no gradient into the reference, the reference's mode.
 #
 # Stuck? Run `hint("train-step")` in a new cell.
 
@@ -675,17 +693,19 @@ def watch(step, policy):
     seen, new = score_pairs(policy, pairs[:300]), score_pairs(policy, unseen)
     few = EVALUATION[:300]
     responses = answer(policy, few, seed=step)
+    gold = text.gold_rewards(few, responses)
     log.append(
         {
             "step": step,
             "loss": loss_of(*seen, BETA).mean().item(),
             "unseen loss": loss_of(*new, BETA).mean().item(),
-            "margin": metrics_of(*seen, BETA)["margin"],
+            "reward margin": metrics_of(*seen, BETA)["margin"],
             "accuracy": metrics_of(*seen, BETA)["accuracy"],
             "unseen accuracy": metrics_of(*new, BETA)["accuracy"],
             "chosen": seen[0].mean().item(),
             "rejected": seen[1].mean().item(),
-            "gold": text.gold_rewards(few, responses).mean().item(),
+            "gold": gold.mean().item(),
+            "gold error": gold.std().item() / len(few) ** 0.5,
             "KL": models.exact_kl(policy, sft, few, responses).mean().item(),
         }
     )
@@ -695,22 +715,38 @@ started = time.perf_counter()
 policy = train_dpo(sft, pairs, watch=watch)
 seconds = time.perf_counter() - started
 log = pd.DataFrame(log).set_index("step")
-print(f"loss at step 0: {log.loss.iloc[0]:.4f}, margin: {log.margin.iloc[0]:.4f}")
+print(f"loss at step 0: {log.loss.iloc[0]:.4f}, reward margin: {log['reward margin'].iloc[0]:.4f}")
 
 # %% tags=["experiment", "nbval-ignore-output"]
 print(f"{STEPS} steps in {seconds:.1f} seconds")
 display(log.round(3))
+
+
+def gold_of(which):
+    """Gold rewards of one side of the training pairs."""
+    return text.gold_rewards([torch.tensor(p["prompt"]) for p in pairs], [p[which] for p in pairs])
+
+
+# the raters are noisy: even the true reward does not order all pairs as they did
+ceiling = (gold_of("chosen") > gold_of("rejected")).double().mean().item()
+print(f"the gold reward orders {ceiling:.0%} of the training pairs as the raters did")
 fig, (left, right) = plots.figure(columns=2)
 left.plot(log["loss"], label="training pairs")
 left.plot(log["unseen loss"], label="unseen pairs")
 left.axhline(math.log(2), color="grey", linewidth=1, linestyle=":")
 left.set(xlabel="step", ylabel="DPO loss (nats), dotted: log 2")
 left.legend()
-right.plot(log["accuracy"], label="training pairs")
-right.plot(log["unseen accuracy"], label="unseen pairs")
-right.set(xlabel="step", ylabel="accuracy of the implicit reward", ylim=(0, 1))
-right.legend(loc="lower right")
-plots.show(fig, "Loss and accuracy during DPO: both improve, on training pairs and on unseen pairs.")
+moved = log.iloc[1:]  # at step 0 all pairs are ties
+right.plot(moved["accuracy"], label="training pairs")
+right.plot(moved["unseen accuracy"], label="unseen pairs")
+right.axhline(ceiling, color="grey", linewidth=1, linestyle=":")
+right.set(xlabel="step", ylabel="accuracy, dotted: the gold reward's", ylim=(0.5, 1))
+right.legend(loc="upper left")
+plots.show(
+    fig,
+    "Left, the DPO loss falls on training pairs and on unseen ones. Right, the accuracy of the implicit reward from "
+    "the first look on, below that of the gold reward.",
+)
 
 # %% tags=["experiment"]
 start, end = log.iloc[0], log.iloc[-1]
@@ -737,6 +773,8 @@ def look(model):
         "(standard error)": gold.std().item() / count**0.5,
         "KL from the SFT model": models.exact_kl(model, sft, EVALUATION, responses).mean().item(),
         "words": sum(map(text.length, responses)) / count,
+        "right verdicts": kinds.count("right verdict") / count,
+        "wrong verdicts": kinds.count("wrong verdict") / count,
         "true claims": kinds.count("true claim") / count,
         "false claims": kinds.count("false claim") / count,
         "repeats": kinds.count("repeat") / count,
@@ -745,10 +783,10 @@ def look(model):
 
 
 fig, (left, right) = plots.figure(columns=2)
-left.plot(log["gold"], marker="o")
-left.set(xlabel="step", ylabel="gold reward, mean of 300 samples")
+left.errorbar(log.index, log["gold"], yerr=2 * log["gold error"], marker="o", capsize=3)
+left.set(xlabel="step", ylabel="gold reward (bars: ±2 s.e.)")
 right.plot(log["KL"], marker="o")
-right.set(xlabel="step", ylabel="KL from the SFT model (nats)")
+right.set(xlabel="step", ylabel="KL from SFT (nats)")
 plots.show(fig, "Gold reward and KL divergence of the policy's own samples during DPO: both rise.")
 
 before, after = look(sft), look(policy)
@@ -762,9 +800,25 @@ conclude("but more malformed clauses", after["malformed clauses"] > before["malf
 conclude("and a policy that has moved more than half a nat", after["KL from the SFT model"] > 0.5)
 
 # %% [markdown]
-# So the answers are better on average, and damaged in a way that no rater asked for: more
-# clauses are not even grammatical. The loss never looks at what the policy samples; it only compares the responses in
-# the data. There is no KL term on the policy's own samples that would hold the rest in place.
+# So the answers are better on average, and damaged in a way that the labels spoke *against*: count the malformed
+# clauses in the training pairs.
+
+# %% tags=["experiment", "nbval-ignore-output"]
+malformed = {
+    which: sum(c.kind == "malformed" for p in pairs for c in text.parse(torch.tensor(p["prompt"]), p[which]))
+    for which in ("chosen", "rejected")
+}
+print("malformed clauses in the training pairs:", malformed)
+
+# %% tags=["experiment"]
+conclude(
+    "the rejected responses hold more than twice as many", malformed["rejected"] > 2 * malformed["chosen"]
+)
+
+# %% [markdown]
+# The loss never looks at what the policy samples; it only compares the responses in the data. There is no KL term
+# on the policy's own samples that would hold the rest in place. (This is one run. With other seeds the gain in gold
+# differs by a few tenths; what is printed above as "yes" is what to remember.)
 
 # %% [markdown]
 # **Likelihood displacement.** "DPO raises the probability of the chosen response and lowers that of the
@@ -788,25 +842,30 @@ print(f"chosen responses that became less likely: {(chosen < ref_chosen).float()
 print(
     f"pairs that the implicit reward orders rightly:      {(chosen - ref_chosen > rejected - ref_rejected).float().mean():.0%}"
 )
-print(f"pairs whose chosen response the policy makes likelier: {(chosen > rejected).float().mean():.0%}")
-print(f"   (the reference: {(ref_chosen > ref_rejected).float().mean():.0%})")
+print(
+    f"pairs in which the policy gives the chosen response more probability than the rejected one: "
+    f"{(chosen > rejected).float().mean():.0%} (the reference: {(ref_chosen > ref_rejected).float().mean():.0%})"
+)
+share = [(c.exp() + r.exp()).mean().item() for c, r in ((ref_chosen, ref_rejected), (chosen, rejected))]
+print(f"probability that both responses of a pair hold together: {share[0]:.2%} before, {share[1]:.2%} after")
 
 # %% tags=["experiment"]
 conclude("the mean log-probability of chosen responses fell", end["chosen"] < start["chosen"])
 conclude(
     "more than half of the chosen responses became less likely", (chosen < ref_chosen).float().mean() > 0.5
 )
-conclude("the margin rose all the same", end["margin"] > start["margin"])
+conclude("the margin rose all the same", end["reward margin"] > start["reward margin"])
 ranked = (chosen > rejected).float().mean()
 rewarded = (chosen - ref_chosen > rejected - ref_rejected).float().mean()
 conclude("the implicit reward is right more often than the policy's own ranking", rewarded > ranked)
 
 # %% [markdown]
-# Where does the probability go? To responses that are in no pair, among them the malformed ones above.
-# In a large model this can be serious: Razin et al. (2024, arXiv 2410.08847) report that DPO on
-# preferences for *refusals* lowered the refusal rate of Llama-3-8B-Instruct from 74.4 % to 33.4 %.
+# Where does the probability go? The two responses of a pair hold about one per cent of it, before and after. What
+# matters is how the rest shifts: here mostly to true claims, but also to malformed clauses and repeats. Nothing in
+# the loss decides which. In a large model this can be serious: Razin et al. (2024, arXiv 2410.08847) report that DPO
+# on preferences for *refusals* lowered the refusal rate of Llama-3-8B-Instruct from 74.4 % to 33.4 %.
 #
-# The last line of numbers deserves a thought too. "Accuracy" in DPO logs is that of the implicit
+# The two kinds of pairs counted under the figure deserve a thought too. "Accuracy" in DPO logs is that of the implicit
 # reward, a statement relative to the reference. It is not the share of pairs in which the policy would
 # rather produce the chosen response.
 
@@ -993,7 +1052,7 @@ print(
     "adapter off: the log-probabilities of the SFT model:",
     bool(torch.allclose(off_logps, base_logps, atol=1e-5)),
 )
-print("adapter on: others:", not torch.allclose(on_logps, base_logps, atol=1e-2))
+print("adapter on: different log-probabilities:", not torch.allclose(on_logps, base_logps, atol=1e-2))
 weights = sum(p.numel() for p in sft.parameters())
 trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
 print(
@@ -1209,10 +1268,14 @@ print(
     "chunked, the largest is more than ten times smaller:",
     bool(largest["chunked, 128 rows"] * 10 < N * WORDS),
 )
+print("and little is kept for the backward pass:", bool(kept["chunked, 128 rows"] * 10 < N * WORDS))
 close = [torch.allclose(a, b, atol=1e-3) for a, b in zip(measured["all at once"][3], small[3], strict=True)]
 print("values and both gradients agree:", all(close))
 
 # %% [markdown]
+# What the chunked version keeps is its inputs, hidden states and weight. Below a certain size smaller chunks gain
+# nothing: the largest tensor is then the gradient of the weight, V × d elements, which no version can avoid.
+#
 # The price is one more matrix product with the output layer, in the backward pass. On a processor that
 # may show in the seconds above or not: smaller tensors also stay in its caches.
 
@@ -1223,8 +1286,8 @@ print("values and both gradients agree:", all(close))
 # things get mixed up here:
 #
 # - If the *data* prefer length, the implicit reward learns it, as it learns anything else.
-# - Even without that, the implicit reward is a *sum* over tokens of log-ratios, so its size can
-#   grow with length. Park et al. (2024, arXiv 2403.19159) document the exploitation of length in DPO and
+# - Even without that, the implicit reward is a *sum* over tokens of log-ratios, so its size could
+#   grow with length. The experiment below prints whether it does here. Park et al. (2024, arXiv 2403.19159) document the exploitation of length in DPO and
 #   link it to out-of-distribution bootstrapping.
 #
 # It is **not** that the policy "makes $y_w$ longer to make it likelier": $y_w$ is data and does not change,
@@ -1337,6 +1400,8 @@ conclude("and it repeats itself more than the SFT model does", biased["repeats"]
 
 # %% [markdown]
 # Look at the right-hand picture again: what training has done is mostly to take reward *away* from short
+# responses. So the *size* of the reward does not grow with length here (the second correlation in each line above):
+# with unbiased labels it hardly depends on it, and with biased ones the large rewards are the negative ones of short
 # responses. The extra words are partly true claims, partly repeats and ungrammatical clauses, and the accuracy looks
 # healthy: the policy does what its labels say. No number in a DPO log shows this. You have to sample, and to
 # measure what you did not ask for.
