@@ -79,7 +79,7 @@ def points(notebook):
             continue
         got, worth = determine_grade(cell, quiet)
         earned, possible = earned + got, possible + worth
-    exercises = sum(is_solution(c) for c in notebook.cells)
+    exercises = sum(is_solution(c) and c.cell_type == "code" for c in notebook.cells)
     return exercises, earned, possible, by_hand
 
 

@@ -846,7 +846,7 @@ print("log Z still occurs:", "yes" if z in probability.free_symbols else "no")
 #
 # $$\mathcal{L}_{\mathrm{DPO}}(\theta) = -\,\mathbb{E}_{(x, y_w, y_l)}\left[\log \sigma\!\left(\beta \log\frac{\pi_\theta(y_w\mid x)}{\pi_{\mathrm{ref}}(y_w\mid x)} - \beta \log\frac{\pi_\theta(y_l\mid x)}{\pi_{\mathrm{ref}}(y_l\mid x)}\right)\right]$$
 #
-# (Rafailov et al., equation 7.) This is a reward model's loss whose reward model *is* the policy. Nothing is sampled, and no second network is trained. At the start, with $\pi_\theta = \pi_{\mathrm{ref}}$, every margin is 0 and the loss is $\log 2 = 0.693$. If your first loss is anything else, there is a bug. For the pair above (margin 2, β 0.1) line 14 shows the loss: 0.5981.
+# (Rafailov et al., equation 7.) This is a reward model's loss whose reward model *is* the policy. Nothing is sampled, and no second network is trained. At the start, with $\pi_\theta = \pi_{\mathrm{ref}}$, every margin is 0 and the loss is $\log 2 = 0.693$. If your first loss is anything else (with dropout off, and up to rounding), there is a bug. For the pair above (margin 2, β 0.1) line 14 shows the loss: 0.5981.
 #
 # What the loss does **not** contain is a KL term on the policy's own samples. The KL of section 1 was used to *find* the form of the loss; in the loss, β only scales a logit. Section 8 shows what follows from that.
 #

@@ -48,6 +48,8 @@ def _batch_cases(draw):
     genuine[0]["prompt"][0] = 2
     zero = draw_examples(draw, [(2, 3, 5), (4, 2, 2)])
     zero[0]["prompt"][1] = zero[1]["chosen"][1] = zero[0]["rejected"][4] = 0
+    # the completions begin with the prompt's last token, and hold no other tokens than it
+    alike = {"prompt": [5, 6, 5], "chosen": [5, 5, 6, 5], "rejected": [5, 6]}
     return [
         Case((worked, 0), label="two pairs, pad_id 0"),
         Case((genuine, 2), label="three pairs, pad_id 2, which is also a token of the pairs"),
@@ -58,6 +60,18 @@ def _batch_cases(draw):
             label="three pairs, the longest row chosen",
         ),
         Case((draw_examples(draw, [(3, 2, 2), (1, 4, 4)]), 7), label="rows of equal length, no padding"),
+        Case(
+            ([alike, *draw_examples(draw, [(2, 2, 3)]), alike], 1),
+            label="three pairs, two of them the same, whose completions repeat the prompt's tokens",
+        ),
+    ]
+
+
+def _long_cases(draw):
+    """Beyond the usual limits of length, 512 and 1024; slower than the others, so for one part only."""
+    return [
+        *_batch_cases(draw),
+        Case((draw_examples(draw, [(4, 1100, 30)]), 0), label="one pair, the chosen response of 1100 tokens"),
     ]
 
 
@@ -122,6 +136,26 @@ def _prompts_grown(examples, pad_id):
     return _collated(rows, pad_id)
 
 
+def _without_copies(examples, pad_id):
+    seen = []
+    for example in examples:
+        if example not in seen:
+            seen.append(example)
+    return collate_preferences(seen, pad_id)
+
+
+def _shared_token_once(prompt, completion):
+    if len(completion) > 1 and prompt and prompt[-1] == completion[0]:
+        return prompt, completion[1:]
+    return prompt, completion
+
+
+def _from_first_match(prompt, completion):
+    row = prompt + completion
+    start = row.index(completion[0])
+    return [-100] * start + row[start:]
+
+
 def _examples_changed(examples, pad_id):
     right = collate_preferences(examples, pad_id)
     for example in examples:
@@ -178,7 +212,7 @@ COLLATE_PREFERENCES = Exercise(
     reference=collate_preferences,
     observe=_observe_batch,
     parts=(
-        Part("input_ids", 2, _batch_cases, ("input_ids",), independent=True),
+        Part("input_ids", 2, _long_cases, ("input_ids",), independent=True),
         Part("attention_mask", 1, _batch_cases, ("attention_mask",), independent=True),
         Part("labels", 2, _batch_cases, ("labels",), independent=True),
         Part("three int64 tensors, examples unchanged", 1, _batch_form, ("dtype", "inputs")),
@@ -325,6 +359,35 @@ COLLATE_PREFERENCES = Exercise(
             "cut-to-shortest",
             lambda e, pad: _collated(_rows(e), pad, width=min(len(p) + len(c) for p, c in _rows(e))),
             "the rows were cut to the shortest; pad them to the longest",
+        ),
+        Misconception(
+            "cut-to-a-limit",
+            lambda e, pad: _collated(
+                _rows(e), pad, width=min(512, max(len(p) + len(c) for p, c in _rows(e)))
+            ),
+            "a long row was cut to some greatest length; the rows are to be taken as they are given",
+        ),
+        Misconception(
+            "copies-dropped",
+            _without_copies,
+            "a pair that stands twice in the examples is in the batch once; each example makes two rows",
+        ),
+        Misconception(
+            "shared-token-once",
+            lambda e, pad: _collated([_shared_token_once(p, c) for p, c in _rows(e)], pad),
+            "where a completion begins with the prompt's last token, that token is there once only; "
+            "each row is prompt + completion, with nothing cut",
+        ),
+        Misconception(
+            "completion-searched",
+            lambda e, pad: _collated(_rows(e), pad, _from_first_match),
+            "the start of the completion was found by searching for its tokens, which may stand in the prompt too; "
+            "use the prompt's length",
+        ),
+        Misconception(
+            "prompt-tokens-masked",
+            lambda e, pad: _collated(_rows(e), pad, lambda p, c: [-100 if t in p else t for t in p + c]),
+            "tokens of the completion that also occur in the prompt are -100; what counts is a matter of position",
         ),
         Misconception(
             "multiple-of-8",

@@ -54,6 +54,7 @@ def _tied_cases(draw):
         (([0.5, 0.5, 1.0, -1.0, 2.0], [10, 12, 12, 12, 8]), "five responses, with ties"),
         (_tied(draw, 10), "ten responses, with ties in both lists"),
         (_tied(draw, 13), "thirteen responses, with ties in both lists"),
+        (([0.0, -1.0, 2.0, 1.5, 0.0, 0.7], [7, 3, 9, 4, 12, 9]), "six responses, two of them of reward 0"),
     ]
     return _correlations(cases)
 
@@ -194,6 +195,11 @@ LENGTH_BIAS = Exercise(
             "ordinal-ranks",
             lambda a, b: _pearson(_order(_order(a)), _order(_order(b))),
             "equal values got different ranks, by their place in the list; they share the mean of their ranks",
+        ),
+        Misconception(
+            "zeros-left-out",
+            lambda a, b: length_bias(*zip(*[(x, y) for x, y in zip(a, b, strict=True) if x], strict=True)),
+            "responses of reward 0 were left out; 0 is a reward like any other",
         ),
         Misconception(
             "lowest-rank",

@@ -44,6 +44,7 @@ def _metric_args(draw, better, worse):
     """Pairs of which `better` have the larger chosen reward; by the policy alone, or by the reward's sign,
     the count is another."""
     gaps = torch.cat([draw.uniform(2.0, 6.0, better), -draw.uniform(2.0, 6.0, worse)])
+    gaps[0] = 0.05  # however small, it is a pair in the right order
     batch = better + worse
     ratio = draw.uniform(-4.0, -1.0, batch)  # the chosen responses lost probability, in most pairs
     ratio[0] = 1.5
@@ -202,6 +203,11 @@ DPO_METRICS = Exercise(
             "accuracy-of-sign",
             _with(accuracy=lambda c, r, *_: (c > 0).double().mean()),
             "this is the share of chosen rewards above 0; compare each with the rejected reward of its pair",
+        ),
+        Misconception(
+            "accuracy-with-threshold",
+            _with(accuracy=lambda c, r, *_: (c - r > 0.15).double().mean()),
+            "pairs with a small margin were not counted; a pair is right where the chosen reward is the larger",
         ),
         Misconception(
             "accuracy-percent",

@@ -70,7 +70,7 @@ def _adam(parameters):
 def _observe_step(function, case):
     """One call on fresh models: the loss, and what became of policy, reference and batch."""
     given = case.extra
-    policy, reference = _Model(given["policy"]), _Model(given["reference"], given["dropout"])
+    policy, reference = (_Model(given[name], given["dropout"]) for name in ("policy", "reference"))
     before = dict(zip(("embedding", "head", "bias"), given["reference"], strict=True))
     batch = copy.deepcopy(case.args[0])
     optimizer = given["optimizer"](policy.parameters())
@@ -85,6 +85,9 @@ def _observe_step(function, case):
     gradients = [p.grad for p in reference.parameters() if p.grad is not None]
     return {
         "policy": {name: value.detach().clone() for name, value in policy.state_dict().items()},
+        "mode of the policy": "train"
+        if all(m.training for m in policy.modules())
+        else "the policy was left in eval mode",
         "loss": loss,
         "reference gradient": "a gradient reached the reference"
         if any(g.any() for g in gradients)
@@ -97,11 +100,12 @@ def _observe_step(function, case):
     }
 
 
-def _step_case(draw, lengths, label, optimizer=_sgd, dropout=False, leftover=False, **kwargs):
+def _step_case(draw, lengths, label, optimizer=_sgd, dropout=False, leftover=False, equal=False, **kwargs):
     batch = collate_preferences(draw_examples(draw, lengths, low=0, high=_VOCABULARY - 1), pad_id=0)
+    policy = _weights(draw)
     extra = {
-        "policy": _weights(draw),
-        "reference": _weights(draw),
+        "policy": policy,
+        "reference": policy if equal else _weights(draw),
         "optimizer": optimizer,
         "dropout": dropout,
         "leftover": leftover,
@@ -119,6 +123,7 @@ def _step_cases(draw):
         _step_case(draw, [(2, 3, 3)], "one pair, SGD, beta=0.5", beta=0.5),
         _step_case(draw, [*_EQUAL, (2, 3, 3)], "four pairs of equal length, SGD, beta=2", beta=2.0),
         _step_case(draw, _EQUAL, "three pairs of equal length, Adam, its second step", _adam),
+        _step_case(draw, [(2, 4, 4)], "a policy equal to the reference, beta=20", equal=True, beta=20.0),
     ]
 
 
@@ -151,10 +156,12 @@ def _step(
     log_ratio=lambda logp, ref: logp - ref,
     loss=lambda logits: -F.logsigmoid(logits).mean(),
     scale=lambda beta: beta,
-    evaluate=True,
+    evaluate="before",
+    policy_mode=None,
     no_grad=True,
     zero="before",
     clip=None,
+    steps=1,
     own=None,
     returned=lambda loss, again: loss.item(),
 ):
@@ -171,8 +178,10 @@ def _step(
         chosen, rejected = split(log_ratio(rows(policy), ref))
         return loss(scale(beta) * (chosen - rejected))
 
-    if evaluate:
+    if evaluate == "before":
         reference.eval()
+    if policy_mode is not None:
+        policy.train(policy_mode)
     if zero == "before":
         optimizer.zero_grad()
     value = current()
@@ -181,9 +190,12 @@ def _step(
         nn.utils.clip_grad_norm_(policy.parameters(), clip)
     if zero == "too late":
         optimizer.zero_grad()
-    optimizer.step()
+    for _ in range(steps):
+        optimizer.step()
     if zero == "after":
         optimizer.zero_grad()
+    if evaluate == "after":
+        reference.eval()
     return returned(value, current)
 
 
@@ -205,6 +217,12 @@ def _mode_restored(policy, reference, batch, optimizer, beta=0.1):
     training = reference.training
     loss = train_step(policy, reference, batch, optimizer, beta)
     reference.train(training)
+    return loss
+
+
+def _policy_left_in_eval_mode(policy, reference, batch, optimizer, beta=0.1):
+    loss = train_step(policy, reference, batch, optimizer, beta)
+    policy.eval()
     return loss
 
 
@@ -353,9 +371,9 @@ TRAIN_STEP = Exercise(
             "the reference put, and left, in eval mode",
             1,
             lambda draw: [
-                _step_case(draw, _EQUAL, "a reference with dropout, in train mode before", dropout=True)
+                _step_case(draw, _EQUAL, "two models with dropout, both in train mode before", dropout=True)
             ],
-            ("policy", "reference mode"),
+            ("policy", "reference mode", "mode of the policy"),
         ),
     ),
     misconceptions=(
@@ -425,6 +443,16 @@ TRAIN_STEP = Exercise(
             "an optimiser of its own was made; use the one that is passed, with its settings and its state",
         ),
         Misconception(
+            "stepped-twice",
+            _wrong(steps=2),
+            "two updates were made with the same gradient; one was asked for",
+        ),
+        Misconception(
+            "clipped-at-10",
+            _wrong(clip=10.0),
+            "a large gradient was clipped, which was not asked for and makes another update",
+        ),
+        Misconception(
             "clipped",
             _wrong(clip=1.0),
             "the gradient was clipped, which was not asked for and makes another update",
@@ -456,8 +484,23 @@ TRAIN_STEP = Exercise(
         ),
         Misconception(
             "reference-not-eval",
-            _wrong(evaluate=False),
+            _wrong(evaluate=""),
             "the reference was left in train mode: its dropout makes it another distribution at every step",
+        ),
+        Misconception(
+            "reference-eval-too-late",
+            _wrong(evaluate="after"),
+            "the reference is in eval mode at the end, but its log-probabilities were computed in train mode",
+        ),
+        Misconception(
+            "policy-eval",
+            _wrong(policy_mode=False),
+            "the policy was put in eval mode too, without its dropout; only the reference belongs there",
+        ),
+        Misconception(
+            "policy-left-in-eval",
+            _policy_left_in_eval_mode,
+            "the policy was put in eval mode at the end, and the next step would train it without its dropout",
         ),
         Misconception(
             "mode-restored",
@@ -491,6 +534,7 @@ TRAIN_STEP = Exercise(
         "autograd.grad": _autograd_by_hand,
         "float32 logits": _in_float32,
         "in one": _step,
+        "policy in train mode": _wrong(policy_mode=True),
     },
     hints=(
         "Reference first: eval mode, no gradient. Then the policy, on the same input_ids and attention_mask. "
