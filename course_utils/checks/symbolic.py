@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sympy
 import torch
 
-from course_utils.checks.observe import describe_error, quietly
+from course_utils.checks.observe import changed_inputs, describe_error, quietly
 
 LARGEST = 20_000  # operations of an expression that is still evaluated
 ELSEWHERE = 0.37  # the value of a symbol that does not belong in the answer
@@ -31,24 +31,35 @@ def observe_expression(function, case):
 
     Returns:
         "kind" (what came back, in words), "symbols" (whether others than the given ones are in it),
-        "gone" (whether those that must cancel have), "result" (points x expressions, float64; nan
-        where there is no real value) and "ratios" (the same, each point scaled to sum to 1).
+        "gone" (whether those that must cancel have), "inputs" (whether a list was changed), "result"
+        (points x expressions, float64; nan where there is no real value) and "ratios" (the same, each
+        point scaled to sum to 1).
         "error" alone where the call raised.
     """
     points = case.extra
+    args = tuple(list(a) if isinstance(a, list) else a for a in case.args)
     try:
-        result = quietly(function, *(list(a) if isinstance(a, list) else a for a in case.args))
+        result = quietly(function, *args)
         found = _expressions(result, points.count)
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
+    inputs = changed_inputs((case.args, {}), (args, {}))
     if isinstance(found, str):
-        return {"kind": found, "symbols": found, "gone": found, "result": found, "ratios": found}
+        return {
+            "kind": found,
+            "symbols": found,
+            "gone": found,
+            "inputs": inputs,
+            "result": found,
+            "ratios": found,
+        }
     values = torch.tensor([[_value(e, point) for e in found] for point in points.values], dtype=torch.float64)
     symbols = set().union(*(e.free_symbols for e in found))
     return {
         "kind": _wanted(points.count),
         "symbols": _foreign(symbols, points),
         "gone": _left(symbols, points.gone),
+        "inputs": inputs,
         "result": values,
         "ratios": values / values.sum(-1, keepdim=True),
     }

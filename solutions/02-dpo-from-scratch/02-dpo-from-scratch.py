@@ -607,7 +607,8 @@ grade("dpo-metrics", dpo_metrics)
 #
 # Make one update of the policy on the batch mean of the DPO loss, with summed log-probabilities.
 # Gradients that are left from earlier must not count. The reference gets no gradient (computing one would
-# also hold its activations in memory), and is put, and left, in eval mode.
+# also hold its activations in memory), and is put, and left, in eval mode. The policy is not switched to eval mode:
+# it is being trained.
 #
 # Graded: the policy after the update, the returned loss, that the attention mask reaches both models, leftover gradients,
 # no gradient into the reference, the reference's mode.

@@ -21,6 +21,7 @@ def _objective_cases(draw):
     q, r = worked()
     beta = draw.uniform(0.2, 0.7)
     same = draw.probabilities(2, 4)
+    rare = torch.tensor([[0.4, 0.6 - 1e-13, 1e-13], [1e-13, 0.3, 0.7 - 1e-13]], dtype=torch.float64)
     return [
         Case((torch.tensor([0.2, 0.1, 0.7], dtype=torch.float64), q, r, 0.5), label="the worked example, beta .5"),
         Case((draw.probabilities(5), draw.probabilities(5), draw.normal(5), beta), label="one prompt"),
@@ -32,6 +33,8 @@ def _objective_cases(draw):
             (draw.probabilities(4, 3).t().contiguous().t(), draw.probabilities(4, 3), draw.normal(4, 3), 0.1),
             label="beta .1, not contiguous",
         ),
+        Case((draw.probabilities(3, 3), draw.probabilities(3, 3), draw.normal(3, 3), 0.6), label="as many prompts as responses"),
+        Case((rare[0], rare[1], draw.normal(3), 0.5), label="responses of probability 1e-13"),
     ]  # fmt: skip
 
 
@@ -53,6 +56,15 @@ def _kl_mean(p, q):
 def _objective_changed(expectation=lambda pi, q, r: (pi * r).sum(-1), kl=_kl, price=lambda beta: beta):
     """The objective with one of its terms replaced."""
     return lambda pi, pi_ref, reward, beta: expectation(pi, pi_ref, reward) - price(beta) * kl(pi, pi_ref)
+
+
+def _kl_epsilon(size):
+    return lambda p, q: (p * torch.log((p + size) / (q + size))).sum(-1)
+
+
+_EPSILON = (
+    "an epsilon inside the logarithm changes the answer: probabilities are positive, but may be very small"
+)
 
 
 def _objective_in_place(pi, pi_ref, reward, beta):
@@ -163,6 +175,54 @@ KL_OBJECTIVE = Exercise(
             "bits",
             _objective_changed(kl=lambda p, q: _kl(p, q) / torch.log(torch.tensor(2.0, dtype=p.dtype))),
             "the KL is in bits (log2); the course counts in nats (natural logarithms)",
+        ),
+        Misconception("epsilon", _objective_changed(kl=_kl_epsilon(1e-8)), _EPSILON),
+        Misconception("epsilon-1e-10", _objective_changed(kl=_kl_epsilon(1e-10)), _EPSILON),
+        Misconception("epsilon-1e-12", _objective_changed(kl=_kl_epsilon(1e-12)), _EPSILON),
+        Misconception(
+            "clamped-probabilities",
+            _objective_changed(kl=lambda p, q: (p * (p.clamp_min(1e-6) / q.clamp_min(1e-6)).log()).sum(-1)),
+            "probabilities were kept above a small number; they are positive, and a rare response may carry the KL",
+        ),
+        Misconception(
+            "divided-by-beta",
+            lambda pi, q, r, beta: kl_objective(pi, q, r, beta) / beta,
+            "everything is divided by beta: the same policy is best, but J is E[r] - beta KL itself",
+        ),
+        Misconception(
+            "absolute-values",
+            _objective_changed(kl=lambda p, q: (p * (p.log() - q.log()).abs()).sum(-1)),
+            "the log-ratios lost their signs; single terms of a KL may be negative, only their sum never is",
+        ),
+        Misconception(
+            "probabilities-again",
+            lambda pi, q, r, beta: kl_objective(pi.softmax(-1), q.softmax(-1), r, beta),
+            "a softmax was taken of the arguments; they are probabilities already",
+        ),
+        Misconception(
+            "first-axis",
+            lambda pi, q, r, beta: (pi * (r - beta * (pi / q).log())).sum(0),
+            "the sum runs over the first axis; responses lie along the *last* one",
+        ),
+        Misconception(
+            "optimum",
+            lambda pi, q, r, beta: beta * log_partition(q, r, beta),
+            "this is beta log Z, J of the *best* policy; J of the policy that is given is wanted",
+        ),
+        Misconception(
+            "kl-not-logged",
+            _objective_changed(kl=lambda p, q: F.kl_div(q, p, reduction="none").sum(-1)),
+            "F.kl_div takes *log*-probabilities as its first argument; probabilities went in",
+        ),
+        Misconception(
+            "reward-detached",
+            lambda pi, q, r, beta: kl_objective(pi, q, r.detach(), beta),
+            "no gradient reaches the reward",
+        ),
+        Misconception(
+            "float64-always",
+            lambda pi, q, r, beta: kl_objective(pi.double(), q.double(), r.double(), beta),
+            "the result is float64 whatever came in; keep the dtype of the inputs",
         ),
         Misconception(
             "loss",
@@ -340,6 +400,11 @@ def _log2(tensor):
     return torch.log(torch.tensor(2.0, dtype=tensor.dtype))
 
 
+def _partition_mended(pi_ref, reward, beta):
+    naive = torch.log((pi_ref * torch.exp(reward / beta)).sum(-1))
+    return torch.where(torch.isfinite(naive), naive, log_partition(pi_ref, reward, beta))
+
+
 def _partition_in_place(pi_ref, reward, beta):
     reward /= beta
     return torch.logsumexp(pi_ref.log() + reward, -1)
@@ -469,6 +534,57 @@ LOG_PARTITION = Exercise(
             "the largest exponent was taken out of the sum but not added back",
         ),
         Misconception(
+            "maximum-added-back-without-beta",
+            lambda q, r, beta: (
+                torch.log((q * torch.exp((r - (m := r.amax(-1, keepdim=True))) / beta)).sum(-1))
+                + m.squeeze(-1)
+            ),
+            "the largest reward was added back; what was taken out of the exponent is reward/beta",
+        ),
+        Misconception(
+            "shifted-over-all-prompts",
+            lambda q, r, beta: (
+                torch.log((q * torch.exp((s := r / beta) - s.max())).sum(-1)) + (r / beta).max()
+            ),
+            "one maximum over *all* prompts was taken out; prompts far below it underflow to log 0",
+        ),
+        Misconception(
+            "uniform-reference",
+            lambda q, r, beta: torch.logsumexp(r / beta, -1) - torch.log(torch.tensor(float(r.shape[-1]))),
+            "every response has the weight 1/Y here; the weights are the reference's probabilities",
+        ),
+        Misconception(
+            "reference-tempered",
+            lambda q, r, beta: torch.logsumexp((q.log() + r) / beta, -1),
+            "log π_ref is divided by beta too; only the reward is",
+        ),
+        Misconception(
+            "product",
+            lambda q, r, beta: _logits(q, r, beta).sum(-1),
+            "the logarithms were summed: that is the log of a product. Z is a *sum* of exponentials",
+        ),
+        Misconception(
+            "divided-by-beta",
+            lambda q, r, beta: log_partition(q, r, beta) / beta,
+            "log Z is divided by beta once more; beta only divides the reward",
+        ),
+        Misconception(
+            "normalised",
+            lambda q, r, beta: optimal_policy(q, r, beta).sum(-1).log(),
+            "the terms were normalised before they were summed, so their sum is 1 and its log 0",
+        ),
+        Misconception(
+            "nan-gradient",
+            _partition_mended,
+            "the value is right, but the gradient is nan: torch.where differentiates both branches, the overflowing "
+            "one too. Write one formula that is stable everywhere",
+        ),
+        Misconception(
+            "float64-always",
+            lambda q, r, beta: log_partition(q.double(), r.double(), beta),
+            "the result is float64 whatever came in; keep the dtype of the inputs",
+        ),
+        Misconception(
             "detached",
             lambda q, r, beta: log_partition(q, r.detach(), beta),
             "no gradient reaches the reward (its gradient would be π*/beta)",
@@ -513,6 +629,16 @@ def _chain_logaddexp(s):
 
 def _normalised(weights):
     return weights / weights.sum(-1, keepdim=True)
+
+
+def _policy_mended(pi_ref, reward, beta):
+    naive = _normalised(pi_ref * torch.exp(reward / beta))
+    return torch.where(torch.isfinite(naive), naive, optimal_policy(pi_ref, reward, beta))
+
+
+def _unnormalised(q, r, beta):
+    """The numerators, each prompt's largest exponent taken out."""
+    return q * torch.exp((r - r.amax(-1, keepdim=True)) / beta)
 
 
 def _policy_in_place(pi_ref, reward, beta):
@@ -630,6 +756,52 @@ OPTIMAL_POLICY = Exercise(
             "shifted-over-all-prompts",
             lambda q, r, beta: _normalised(q * torch.exp((s := r / beta) - s.max())),
             "one maximum over *all* prompts was subtracted; prompts far below it underflow to 0/0",
+        ),
+        Misconception(
+            "not-normalised-after-the-shift",
+            _unnormalised,
+            "the largest exponent was taken out, but the probabilities were not divided by their sum",
+        ),
+        Misconception(
+            "averaged",
+            lambda q, r, beta: (w := _unnormalised(q, r, beta)) / w.mean(-1, keepdim=True),
+            "the numerators were divided by their mean; divide by their sum",
+        ),
+        Misconception(
+            "shifted-numerator-only",
+            lambda q, r, beta: _unnormalised(q, r, beta) / (q * torch.exp(r / beta)).sum(-1, keepdim=True),
+            "the largest exponent was taken out of the numerator only; the denominator needs the same shift",
+        ),
+        Misconception(
+            "reference-inverted",
+            lambda q, r, beta: torch.softmax(r / beta - q.log(), -1),
+            "log π_ref was subtracted: a response that the reference likes must be likelier, not rarer",
+        ),
+        Misconception(
+            "standardised",
+            lambda q, r, beta: torch.softmax(
+                q.log() + (r - r.mean(-1, keepdim=True)) / r.std(-1, keepdim=True) / beta, -1
+            ),
+            "the rewards were standardised: the shift is free, but the scale acts like beta",
+        ),
+        Misconception(
+            "nan-gradient",
+            _policy_mended,
+            "the value is right, but the gradient is nan: torch.where differentiates both branches, the overflowing "
+            "one too. Write one formula that is stable everywhere",
+        ),
+        Misconception(
+            "pairwise-nan-gradient",
+            lambda q, r, beta: (
+                1 / torch.exp((s := _logits(q, r, beta)).unsqueeze(-2) - s.unsqueeze(-1)).sum(-1)
+            ),
+            "the value is right, but exp of a difference overflows on the way and the gradient is nan; "
+            "take the exponential of something that is never above 0",
+        ),
+        Misconception(
+            "float64-always",
+            lambda q, r, beta: optimal_policy(q.double(), r.double(), beta),
+            "the result is float64 whatever came in; keep the dtype of the inputs",
         ),
         Misconception(
             "detached",

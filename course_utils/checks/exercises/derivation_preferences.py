@@ -32,6 +32,8 @@ def _reward_stable_cases(draw):
     low = draw.normal(5, scale=2.0) - 1e3, draw.normal(5, scale=2.0) - 1e3
     signs = _tensor(1.0, -1.0, 1.0, -1.0)
     apart = 1e3 * signs + draw.normal(4), -1e3 * signs + draw.normal(4)
+    level = _tensor(1e3, 0.0, -1e3)
+    levels = level + draw.normal(3, scale=2.0), level + draw.normal(3, scale=2.0)
     cases = []
     for dtype in (torch.float64, torch.float32):
         name = "" if dtype == torch.float64 else ", float32"
@@ -39,6 +41,7 @@ def _reward_stable_cases(draw):
             (high, "both near +1e3"),
             (low, "both near -1e3"),
             (apart, "±1e3 against ∓1e3"),
+            (levels, "pairs at different levels, +1e3 to -1e3"),
         ):
             args = tuple(r.to(dtype) for r in rewards)
             # gradients of float32 numbers near 1e3 are differences of rounded numbers
@@ -49,6 +52,15 @@ def _reward_stable_cases(draw):
 
 def _logistic(x):
     return 1 / (1 + torch.exp(-x))
+
+
+def _ratio_mended(w, v):
+    ratio = torch.exp(w) / (torch.exp(w) + torch.exp(v))
+    return torch.where(torch.isfinite(ratio), ratio, torch.sigmoid(w - v))
+
+
+def _ratio_shifted(w, v, shift):
+    return (a := torch.exp(w - shift)) / (a + torch.exp(v - shift))
 
 
 BRADLEY_TERRY = Exercise(
@@ -151,6 +163,62 @@ BRADLEY_TERRY = Exercise(
             "is there a torch function for this?",
         ),
         Misconception(
+            "overflow-of-the-difference",
+            lambda w, v: (e := torch.exp(w - v)) / (1 + e),
+            "exp of a difference of 2000 is infinite, and infinity / infinity is nan; is there a torch function for this?",
+        ),
+        Misconception(
+            "nan-replaced",
+            lambda w, v: torch.nan_to_num(torch.exp(w) / (torch.exp(w) + torch.exp(v))),
+            "nan was replaced by a number after the fact; keep it from arising",
+        ),
+        Misconception(
+            "nan-gradient-of-where",
+            _ratio_mended,
+            "the value is right, but the gradient is nan: torch.where differentiates both branches, the overflowing "
+            "one too. Write one formula that is stable everywhere",
+        ),
+        Misconception(
+            "shifted-over-all-pairs",
+            lambda w, v: _ratio_shifted(w, v, torch.maximum(w, v).max()),
+            "one maximum over *all* pairs was subtracted; pairs far below it become 0/0. Each pair has its own",
+        ),
+        Misconception(
+            "clamped-difference",
+            lambda w, v: torch.sigmoid((w - v).clamp(-10, 10)),
+            "the difference was cut off; a sigmoid needs no clamp",
+        ),
+        Misconception(
+            "clamped-probability",
+            lambda w, v: torch.sigmoid(w - v).clamp(1e-6, 1 - 1e-6),
+            "the probability was kept away from 0 and 1; that changes the answer and kills the gradient",
+        ),
+        Misconception(
+            "dpo-beta",
+            lambda w, v: torch.sigmoid(0.1 * (w - v)),
+            "the difference was multiplied by 0.1: rewards come in their own units here, without a beta",
+        ),
+        Misconception(
+            "product-of-sigmoids",
+            lambda w, v: torch.sigmoid(w) * torch.sigmoid(-v),
+            "two sigmoids were multiplied, as if each response were judged alone; the sigmoid is taken of the difference",
+        ),
+        Misconception(
+            "both",
+            lambda w, v: torch.stack([torch.sigmoid(w - v), torch.sigmoid(v - w)], dim=-1),
+            "there are two probabilities per pair; that of the chosen one is wanted",
+        ),
+        Misconception(
+            "chosen-detached",
+            lambda w, v: torch.sigmoid(w.detach() - v),
+            "no gradient reaches the chosen response's reward",
+        ),
+        Misconception(
+            "float64-always",
+            lambda w, v: torch.sigmoid(w.double() - v.double()),
+            "the result is float64 whatever came in; keep the dtype of the inputs",
+        ),
+        Misconception(
             "epsilon",
             lambda w, v: torch.exp(w) / (torch.exp(w) + torch.exp(v) + 1e-8),
             "an epsilon in the denominator does not help against overflow, and changes the answer",
@@ -229,6 +297,11 @@ def _margin_stable_cases(draw):
             Case((middle, 0.05), label=f"margins of ±100, beta .05{name}", grads=(0,), rtol=rtol, scale=1.0)
         )
     return cases
+
+
+def _weight_mended(m, beta):
+    naive = beta * (e := torch.exp(-beta * m)) / (1 + e)
+    return torch.where(torch.isfinite(naive), naive, beta * torch.sigmoid(-beta * m))
 
 
 DPO_GRADIENT_WEIGHT = Exercise(
@@ -338,6 +411,64 @@ DPO_GRADIENT_WEIGHT = Exercise(
             "clamped",
             lambda m, beta: beta * torch.sigmoid(-beta * m.clamp(-10, 10)),
             "the margin was cut off; a sigmoid needs no clamp",
+        ),
+        Misconception(
+            "clamped-exponent",
+            lambda m, beta: beta * torch.sigmoid((-beta * m).clamp(-10, 10)),
+            "the exponent was cut off; a sigmoid needs no clamp",
+        ),
+        Misconception(
+            "clamped-weight",
+            lambda m, beta: beta * torch.sigmoid(-beta * m).clamp(1e-6, 1 - 1e-6),
+            "the sigmoid was kept away from 0 and 1; that changes the answer and kills the gradient",
+        ),
+        Misconception(
+            "nan-replaced",
+            lambda m, beta: beta * torch.nan_to_num((e := torch.exp(-beta * m)) / (1 + e), nan=1.0),
+            "the nan of infinity / infinity was replaced after the fact, but the gradient is still nan; "
+            "use a stable sigmoid",
+        ),
+        Misconception(
+            "nan-gradient-of-where",
+            _weight_mended,
+            "the value is right, but the gradient is nan: torch.where differentiates both branches, the overflowing "
+            "one too. Use a stable sigmoid",
+        ),
+        Misconception(
+            "overflow-of-the-complement",
+            lambda m, beta: beta * (1 - (e := torch.exp(beta * m)) / (1 + e)),
+            "exp overflows for large margins, and infinity / infinity is nan; use a stable sigmoid",
+        ),
+        Misconception(
+            "outer-beta-divides",
+            lambda m, beta: torch.sigmoid(-beta * m) / beta,
+            "the weight is divided by beta; the chain rule multiplies by it",
+        ),
+        Misconception(
+            "margin-of-rewards",
+            lambda m, beta: beta * torch.sigmoid(-(beta**2) * m),
+            "inside the sigmoid beta is there twice: the margin is a difference of log-ratios, and one beta makes it "
+            "one of rewards",
+        ),
+        Misconception(
+            "fixed-beta",
+            lambda m, beta: 0.1 * torch.sigmoid(-0.1 * m),
+            "beta is fixed at 0.1 here; use the argument",
+        ),
+        Misconception(
+            "divided-by-batch",
+            lambda m, beta: beta * torch.sigmoid(-beta * m) / m.numel(),
+            "the weights are divided by the number of pairs: that comes with the mean over the batch, later",
+        ),
+        Misconception(
+            "both",
+            lambda m, beta: (beta * torch.sigmoid(-beta * m), -beta * torch.sigmoid(-beta * m)),
+            "these are the derivatives by both log-probabilities; the factor itself is wanted, one tensor",
+        ),
+        Misconception(
+            "float64-always",
+            lambda m, beta: beta * torch.sigmoid(-beta * m.double()),
+            "the result is float64 whatever came in; keep the dtype of the input",
         ),
         Misconception(
             "detached",

@@ -175,6 +175,61 @@ IMPLICIT_REWARD = Exercise(
             "exp of a long response's log-probability is 0, and 0/0 is nan; subtract logarithms instead",
         ),
         Misconception(
+            "epsilon",
+            lambda p, q, beta: beta * torch.log((torch.exp(p) + 1e-12) / (torch.exp(q) + 1e-12)),
+            "probabilities of whole responses are far smaller than any epsilon; subtract the logarithms that are given",
+        ),
+        Misconception(
+            "clamped",
+            lambda p, q, beta: beta * (p - q).clamp(-10, 10),
+            "the log-ratio was cut off; it may be of any size",
+        ),
+        Misconception(
+            "beta-on-reference-only",
+            lambda p, q, beta: p - beta * q,
+            "beta multiplies the reference's term only; it multiplies the whole log-ratio",
+        ),
+        Misconception(
+            "difference-of-probabilities",
+            lambda p, q, beta: beta * (torch.exp(p) - torch.exp(q)),
+            "probabilities were subtracted; the reward is the difference of their *logarithms*",
+        ),
+        Misconception(
+            "log-sigmoid",
+            lambda p, q, beta: torch.nn.functional.logsigmoid(beta * (p - q)),
+            "a log-sigmoid is on top: that comes with the loss, for a difference of two rewards",
+        ),
+        Misconception(
+            "with-partition",
+            lambda p, q, beta: beta * (p - q) + beta * torch.logsumexp(p, -1, keepdim=True),
+            "something was added for log Z; the implicit reward leaves it out, and log-probabilities alone do not tell it",
+        ),
+        Misconception(
+            "beta-squared",
+            lambda p, q, beta: beta**2 * (p - q),
+            "beta is in it twice",
+        ),
+        Misconception(
+            "fixed-beta",
+            lambda p, q, beta: 0.1 * (p - q),
+            "beta is fixed at 0.1 here; use the argument",
+        ),
+        Misconception(
+            "keepdim",
+            lambda p, q, beta: (beta * (p - q)).unsqueeze(-1),
+            "there is one axis too many; keep the shape of the inputs",
+        ),
+        Misconception(
+            "flattened",
+            lambda p, q, beta: (beta * (p - q)).reshape(-1),
+            "the axes were flattened; keep the shape of the inputs",
+        ),
+        Misconception(
+            "float64-always",
+            lambda p, q, beta: beta * (p.double() - q.double()),
+            "the result is float64 whatever came in; keep the dtype of the inputs",
+        ),
+        Misconception(
             "detached",
             lambda p, q, beta: beta * (p.detach() - q),
             "no gradient reaches the policy's log-probabilities, so the policy could not be trained through its reward",
@@ -234,6 +289,7 @@ def _table_cases(draw):
     per_response = a + draw.normal(1, 4)
     best = a.clone()
     best[torch.arange(3), a.argmin(-1)] -= 1.5
+    far = _one_cell(draw, 3, 4, 0.01)
     kept_mean = a + torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64)
     return [
         Case(_table_pair(draw, 3, 4), label="b = a + a number per prompt"),
@@ -245,6 +301,8 @@ def _table_cases(draw):
         Case((a, ranks), label="the same ranking"),
         Case((a, best), label="the same best response"),
         Case((a, kept_mean), label="the same mean per prompt"),
+        Case((a, a.roll(1, -1)), label="the same rewards, given to other responses"),
+        Case((1e4 * a, 1e4 * a + far), label="rewards of 1e4, one off by .01"),
         Case(_table_pair(draw, 4, 5, change=last), label="only the last prompt differs"),
         Case(_table_pair(draw, 4, 5, change=last.flip(0)), label="only the first prompt differs"),
         Case(_table_pair(draw, 1, 6), label="one prompt"),
@@ -253,7 +311,7 @@ def _table_cases(draw):
         Case(_table_pair(draw, 5, 2, prompt_scale=3.0), label="two responses"),
         Case(_table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, 1e-3)), label="one reward off by 1e-3"),
         Case(_table_pair(draw, 3, 4, 1e4, _one_cell(draw, 3, 4, 0.01)), label="numbers per prompt of 1e4, one reward off by .01"),
-        Case(_table_pair(draw, 3, 4, 1e3), label="numbers per prompt of 1e3"),
+        Case(_table_pair(draw, 8, 6, 1e3), label="numbers per prompt of 1e3"),
         Case((whole, whole + draw.integers(1, 9, 3, 1)), label="float32"),
         Case((whole, whole.flip(1) * 2 + 1), label="float32, unlike"),
     ]  # fmt: skip
@@ -267,6 +325,8 @@ def _tolerance_cases(draw):
         Case((*_table_pair(draw, 3, 4, change=_two_values(draw, 3, 4, small)), tol), label="differences within tol"),
         Case((*_table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, large)), tol), label="one reward off by 3 tol"),
         Case((*_table_pair(draw, 2, 60, change=_one_cell(draw, 2, 60, large)), tol), label="one of 60 off by 3 tol"),
+        Case((*_table_pair(draw, 6, 3, change=_one_cell(draw, 6, 3, large)), tol), label="one prompt of 6 off by 3 tol"),
+        Case((*(100 * t for t in _table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, large / 100))), tol), label="rewards of 100, one off by 3 tol"),
         Case((*_table_pair(draw, 2, 60, change=_two_values(draw, 2, 60, small)), tol), label="60 responses within tol"),
         Case((*_table_pair(draw, 2, 60, change=drift), tol), label="a drift of 3 tol over 60 responses"),
         Case((*_table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, -large)), tol), label="one reward off by -3 tol"),
@@ -307,6 +367,42 @@ REWARD_EQUIVALENCE = Exercise(
             lambda a, b, tol=1e-6: torch.isclose((d := a - b), d[:, :1].expand_as(d), atol=tol).all(),
             "torch.isclose adds a *relative* tolerance (rtol=1e-5) by itself: with large numbers per prompt it lets "
             "differences pass that are not small",
+        ),
+        Misconception(
+            "relative-tolerance-centred",
+            lambda a, b, tol=1e-6: torch.isclose(_centred(a), _centred(b), atol=tol).all(),
+            "torch.isclose and torch.allclose add a *relative* tolerance (rtol=1e-5) by themselves: with large rewards "
+            "they let differences pass that are not small",
+        ),
+        Misconception(
+            "scaled-tolerance",
+            lambda a, b, tol=1e-6: (_spread(a, b) <= tol * a.abs().max()).all(),
+            "tol was multiplied by the size of the rewards; it is in units of reward already",
+        ),
+        Misconception(
+            "mean-over-prompts",
+            lambda a, b, tol=1e-6: _spread(a, b).mean() <= tol,
+            "the spread was averaged over prompts, so one that differs goes unnoticed; it must hold in every one",
+        ),
+        Misconception(
+            "sorted",
+            lambda a, b, tol=1e-6: (_spread(a.sort(-1).values, b.sort(-1).values) <= tol).all(),
+            "the rewards were sorted first; it matters which response gets which",
+        ),
+        Misconception(
+            "squared",
+            lambda a, b, tol=1e-6: (_centred(a - b) ** 2 <= tol).all(),
+            "squares were compared with tol; it is in units of reward, not of reward squared",
+        ),
+        Misconception(
+            "variance",
+            lambda a, b, tol=1e-6: ((a - b).var(-1) <= tol).all(),
+            "a variance was compared with tol; that is in units of reward squared, and lets one response in many be off",
+        ),
+        Misconception(
+            "float32-only",
+            lambda a, b, tol=1e-6: (_spread(a.float(), b.float()) <= tol).all(),
+            "the tables were cast to float32, whose rounding is larger than tol; keep the dtype that came in",
         ),
         Misconception(
             "neighbours",
@@ -445,6 +541,9 @@ REWARD_EQUIVALENCE = Exercise(
 )  # fmt: skip
 
 
+def _centred(table):
+    return table - table.mean(-1, keepdim=True)
+
+
 def _unit(table):
-    centred = table - table.mean(-1, keepdim=True)
-    return centred / centred.norm(dim=-1, keepdim=True)
+    return (centred := _centred(table)) / centred.norm(dim=-1, keepdim=True)

@@ -40,9 +40,10 @@ def lagrangian(p, q, r, beta, lam):
 def _lagrangian_case(draw, n, label, names=0, assumed=True):
     p, q, r, beta, lam = args = _symbols(n, names, assumed)
     points = []
-    for _ in range(4):
-        # neither p nor q sums to 1 here, or a constraint would not be seen
-        point = dict(zip(p, draw.uniform(0.2, 1.5, n).tolist(), strict=True))
+    for i in range(4):
+        # neither p nor q sums to 1 here, or a constraint would not be seen; p sums to more, then to less
+        policy = draw.probabilities(n) * (draw.uniform(1.3, 2.5) if i % 2 == 0 else draw.uniform(0.3, 0.7))
+        point = dict(zip(p, policy.tolist(), strict=True))
         point |= dict(zip(q, draw.uniform(0.2, 0.9, n).tolist(), strict=True))
         point |= dict(zip(r, draw.normal(n, scale=1.5).tolist(), strict=True))
         points.append(point | {beta: draw.uniform(0.2, 0.7), lam: draw.uniform(0.5, 2.0)})
@@ -76,6 +77,17 @@ def _kl(p, q):
     return _total(a * sympy.log(a / b) for a, b in zip(p, q, strict=True))
 
 
+def _lagrangian_averaged(p, q, r, beta, lam):
+    constraint = lam * (_total(p) - 1)
+    return (lagrangian(p, q, r, beta, lam) + constraint) / len(p) - constraint
+
+
+def _lagrangian_consuming(p, q, r, beta, lam):
+    total = lagrangian(p, q, r, beta, lam)
+    r.pop()
+    return total
+
+
 def _lagrangian_own_symbols(p, q, r, beta, lam):
     p1, p2, p3, q1, q2, q3, r1, r2, r3, b, m = sympy.symbols("p1:4 q1:4 r1:4 beta lambda")
     return lagrangian([p1, p2, p3], [q1, q2, q3], [r1, r2, r3], b, m)
@@ -93,7 +105,7 @@ LAGRANGIAN = Exercise(
             "any number of responses, any symbols",
             1,
             _other_lengths,
-            ("kind", "symbols", "objective", "constraint"),
+            ("kind", "symbols", "objective", "constraint", "inputs"),
         ),
     ),
     misconceptions=(
@@ -128,6 +140,58 @@ LAGRANGIAN = Exercise(
             "constraint-per-response",
             _lagrangian_changed(constraint=lambda p, q, lam: lam * _total(a - 1 for a in p)),
             "each p is held at 1; it is their *sum* that must be 1",
+        ),
+        Misconception(
+            "constraint-as-distance",
+            _lagrangian_changed(constraint=lambda p, q, lam: lam * sympy.Abs(_total(p) - 1)),
+            "the absolute value of Σp - 1 is a penalty; a Lagrangian is linear in it",
+        ),
+        Misconception(
+            "constraint-as-inequality",
+            _lagrangian_changed(constraint=lambda p, q, lam: lam * sympy.Max(_total(p) - 1, 0)),
+            "Σp = 1 is an equality: Σp - 1 counts on both sides of 0",
+        ),
+        Misconception(
+            "constraint-against-reference",
+            _lagrangian_changed(constraint=lambda p, q, lam: lam * (_total(p) - _total(q))),
+            "the constraint compares Σp with Σq; it must be 1, whatever q is",
+        ),
+        Misconception(
+            "constraint-product",
+            _lagrangian_changed(constraint=lambda p, q, lam: lam * (sympy.Mul(*p) - 1)),
+            "the *product* of p is held at 1; it is their sum that must be 1",
+        ),
+        Misconception(
+            "log-base-2",
+            _lagrangian_changed(
+                kl=lambda p, q: _total(a * sympy.log(a / b, 2) for a, b in zip(p, q, strict=True))
+            ),
+            "the logarithm is to base 2; the course uses the natural one, sympy.log(x)",
+        ),
+        Misconception(
+            "squared-distance",
+            _lagrangian_changed(kl=lambda p, q: _total((a - b) ** 2 for a, b in zip(p, q, strict=True))),
+            "the penalty is a squared distance; the KL is Σ p log(p/q)",
+        ),
+        Misconception(
+            "ratio-without-logarithm",
+            _lagrangian_changed(kl=lambda p, q: _total(a * a / b for a, b in zip(p, q, strict=True))),
+            "the logarithm of the ratio p/q is missing",
+        ),
+        Misconception(
+            "averaged",
+            _lagrangian_averaged,
+            "the objective is divided by the number of responses; the weights p already make it an expectation",
+        ),
+        Misconception(
+            "divided-by-beta",
+            lambda p, q, r, beta, lam: lagrangian(p, q, [c / beta for c in r], 1, lam),
+            "the objective is divided by beta; that has the same optimum, but J is E[r] - beta KL itself",
+        ),
+        Misconception(
+            "lists-changed",
+            _lagrangian_consuming,
+            "a list that was handed in is changed (pop, append, +=); work on a copy",
         ),
         Misconception(
             "bare-multiplier",
@@ -299,6 +363,12 @@ def _stationary(q, r, beta):
     return [b * sympy.exp((c - lam) / beta - 1) for b, c in zip(q, r, strict=True)]
 
 
+def _policy_consuming(q, r, beta):
+    policy = solve_optimal_policy(q, r, beta)
+    q.clear()
+    return policy
+
+
 def _policy_own_symbols(q, r, beta):
     q1, q2, q3 = sympy.symbols("q1:4", positive=True)
     r1, r2, r3 = sympy.symbols("r1:4", real=True)
@@ -331,7 +401,9 @@ SOLVE_OPTIMAL_POLICY = Exercise(
     parts=(
         Part("ratios between responses", 2, _policy_three, ("kind", "ratios")),
         Part("normalised, in q, r and beta only", 2, _policy_two, ("kind", "symbols", "result")),
-        Part("any number of responses, any symbols", 1, _policy_four, ("kind", "symbols", "result")),
+        Part(
+            "any number of responses, any symbols", 1, _policy_four, ("kind", "symbols", "result", "inputs")
+        ),
     ),
     misconceptions=(
         Misconception(
@@ -408,6 +480,55 @@ SOLVE_OPTIMAL_POLICY = Exercise(
                 for b, c in zip(q, r, strict=True)
             ],
             "the normaliser leaves the reference out; it is the sum of the numerators",
+        ),
+        Misconception(
+            "normaliser-plus-one",
+            lambda q, r, beta: [
+                b
+                * sympy.exp(c / beta)
+                / (1 + _total(e * sympy.exp(f / beta) for e, f in zip(q, r, strict=True)))
+                for b, c in zip(q, r, strict=True)
+            ],
+            "there is a 1 in the denominator (a sigmoid?); the normaliser is the sum of the numerators and no more",
+        ),
+        Misconception(
+            "relative-to-the-first",
+            lambda q, r, beta: [b * sympy.exp((c - r[0]) / beta) / q[0] for b, c in zip(q, r, strict=True)],
+            "these are ratios to the first response; the constraint Σp = 1 determines their size",
+        ),
+        Misconception(
+            "reference-in-the-exponent",
+            _weights(lambda c, beta: c / beta, lambda b, beta: sympy.exp(b)),
+            "q stands in the exponent; log q does, and exp(log q) = q",
+        ),
+        Misconception(
+            "reference-only",
+            lambda q, r, beta: list(q),
+            "this is the reference; the reward tilts it by exp(r/beta)",
+        ),
+        Misconception(
+            "beta-squared",
+            _weights(lambda c, beta: c / beta**2),
+            "the reward is divided by beta twice",
+        ),
+        Misconception(
+            "others-only",
+            lambda q, r, beta: [
+                (n := b * sympy.exp(c / beta))
+                / (_total(e * sympy.exp(f / beta) for e, f in zip(q, r, strict=True)) - n)
+                for b, c in zip(q, r, strict=True)
+            ],
+            "these are odds: each numerator is divided by the sum of the others; its own belongs in the sum too",
+        ),
+        Misconception(
+            "text",
+            lambda q, r, beta: [str(w) for w in solve_optimal_policy(q, r, beta)],
+            "these are strings; return the sympy expressions themselves",
+        ),
+        Misconception(
+            "lists-changed",
+            _policy_consuming,
+            "a list that was handed in is changed (pop, append, +=); work on a copy",
         ),
         Misconception(
             "averaged",
@@ -597,6 +718,53 @@ CANCEL_PARTITION = Exercise(
             "sum-of-ratios",
             _of_margin(lambda w, v, a, b, beta, z: _sigma(beta * ((w - a) + (v - b)))),
             "the two rewards were added; Bradley-Terry takes their difference",
+        ),
+        Misconception(
+            "beta-on-reference-only",
+            _of_margin(lambda w, v, a, b, beta, z: _sigma((w - v) - beta * (a - b))),
+            "beta multiplies the reference's terms only; it multiplies the whole log-ratio",
+        ),
+        Misconception(
+            "half-the-margin",
+            _of_margin(lambda w, v, a, b, beta, z: _sigma(beta * ((w - a) - (v - b)) / 2)),
+            "the margin is halved; e^a / (e^a + e^b) is the sigmoid of the whole difference a - b",
+        ),
+        Misconception(
+            "ratio-of-rewards",
+            _of_margin(lambda w, v, a, b, beta, z: (w - a) / ((w - a) + (v - b))),
+            "the rewards themselves were divided; Bradley-Terry divides their exponentials",
+        ),
+        Misconception(
+            "probability-ratios",
+            _of_margin(lambda w, v, a, b, beta, z: _sigma(beta * (sympy.exp(w - a) - sympy.exp(v - b)))),
+            "the ratios π/π_ref themselves were subtracted; a reward is beta times their *logarithm*",
+        ),
+        Misconception(
+            "gradient-weight",
+            _of_margin(lambda w, v, a, b, beta, z: beta * _sigma(beta * ((v - b) - (w - a)))),
+            "this is the weight of the pair in the gradient; the probability itself is wanted",
+        ),
+        Misconception(
+            "tanh-without-half",
+            _of_margin(lambda w, v, a, b, beta, z: (1 + sympy.tanh(beta * ((w - a) - (v - b)))) / 2),
+            "σ(x) = (1 + tanh(x/2)) / 2: the half inside the tanh is missing",
+        ),
+        Misconception(
+            "both",
+            _of_margin(lambda w, v, a, b, beta, z: ((s := _sigma(beta * ((w - a) - (v - b)))), 1 - s)),
+            "there are two probabilities; that of the chosen response is wanted",
+        ),
+        Misconception(
+            "equation",
+            _of_margin(
+                lambda w, v, a, b, beta, z: sympy.Eq(sympy.Symbol("P"), _sigma(beta * ((w - a) - (v - b))))
+            ),
+            "this is an equation; return its right-hand side",
+        ),
+        Misconception(
+            "undefined-function",
+            _of_margin(lambda w, v, a, b, beta, z: sympy.Function("sigma")(beta * ((w - a) - (v - b)))),
+            "sigma is a function that sympy does not know; write it out as 1 / (1 + exp(-x))",
         ),
         Misconception(
             "log-odds",

@@ -21,6 +21,8 @@ def _logits_cases(draw):
         Case((draw.normal(3, 4, scale=2.0),), label="two axes"),
         Case((draw.normal(2, 3, 5, scale=3.0),), label="three axes"),
         Case((draw.normal(2, 2, 2, 3).transpose(1, 3),), label="four axes, not contiguous"),
+        Case((draw.normal(1, 5),), label="a single row"),
+        Case((draw.normal(4, 4, scale=2.0),), label="as many rows as columns"),
     ]
 
 
@@ -28,15 +30,41 @@ def _large_logits_cases(draw):
     signs = draw.integers(0, 1, 4, 6) * 2 - 1
     signs[:, 0] = 1
     large = 1e4 * signs + draw.normal(4, 6)
+    levels = torch.tensor([[1e4], [0.0], [-1e4]], dtype=torch.float64) + draw.normal(3, 5)
     return [
         Case((large,), label="logits of ±1e4", grads=(0,)),
-        Case((large.float(),), label="logits of ±1e4, float32", grads=(0,)),
+        Case((large.float(),), label="logits of ±1e4, float32"),
+        # float32 numbers near 1e4 are 1e-3 apart, and a gradient is off by as much, relative to its size
+        Case((large.float(),), label="logits of ±1e4, float32", grads=(0,), rtol=4e-3),
         Case((draw.normal(2, 5) - 1e4,), label="all logits near -1e4", grads=(0,)),
+        Case((draw.normal(2, 5) + 1e4,), label="all logits near +1e4", grads=(0,)),
+        Case((levels,), label="rows at different levels, +1e4 to -1e4", grads=(0,)),
     ]
 
 
 def _naive_log_softmax(logits):
     return torch.log(torch.exp(logits) / torch.exp(logits).sum(-1, keepdim=True))
+
+
+def _log_of_softmax_mended(logits):
+    p = torch.softmax(logits, -1)
+    return torch.where(p > 0, torch.log(p), torch.log_softmax(logits, -1))
+
+
+def _naive_mended(logits):
+    naive = logits - torch.log(torch.exp(logits).sum(-1, keepdim=True))
+    return torch.where(torch.isfinite(naive), naive, torch.log_softmax(logits, -1))
+
+
+def _shifted(logits, shift):
+    return (s := logits - shift) - torch.log(torch.exp(s).sum(-1, keepdim=True))
+
+
+_EPSILON = "an epsilon inside the logarithm hides the underflow but changes the answer; stay with logarithms throughout"
+_NAN_GRADIENT = (
+    "the value is right, but the gradient is nan: torch.where differentiates both branches, the overflowing one too. "
+    "Write one formula that is stable everywhere"
+)
 
 
 LOG_SOFTMAX = Exercise(
@@ -119,7 +147,42 @@ LOG_SOFTMAX = Exercise(
         Misconception(
             "epsilon",
             lambda x: torch.log(torch.softmax(x, -1) + 1e-10),
-            "an epsilon inside the logarithm hides the underflow but changes the answer; stay with logarithms throughout",
+            _EPSILON,
+        ),
+        Misconception("epsilon-1e-8", lambda x: torch.log(torch.softmax(x, -1) + 1e-8), _EPSILON),
+        Misconception("epsilon-1e-12", lambda x: torch.log(torch.softmax(x, -1) + 1e-12), _EPSILON),
+        Misconception(
+            "clamped-probability",
+            lambda x: torch.log(torch.softmax(x, -1).clamp_min(1e-12)),
+            "probabilities were kept above a small number before the logarithm; that changes the answer and kills "
+            "the gradient. Stay with logarithms throughout",
+        ),
+        Misconception(
+            "nan-replaced",
+            lambda x: torch.nan_to_num(x - torch.log(torch.exp(x).sum(-1, keepdim=True))),
+            "nan and infinities were replaced by a number after the fact; keep them from arising",
+        ),
+        Misconception("nan-gradient", _naive_mended, _NAN_GRADIENT),
+        Misconception("nan-gradient-of-log-softmax", _log_of_softmax_mended, _NAN_GRADIENT),
+        Misconception(
+            "shifted-over-all-rows",
+            lambda x: _shifted(x, x.max()),
+            "one maximum over *all* rows was subtracted; rows far below it underflow to log 0. Each row has its own",
+        ),
+        Misconception(
+            "mean-subtracted",
+            lambda x: _shifted(x, x.mean(-1, keepdim=True)),
+            "the row's mean was subtracted, so exp can still overflow; subtract its *largest* logit",
+        ),
+        Misconception(
+            "maximum-in-the-sum-only",
+            lambda x: x - torch.log(torch.exp(x - x.amax(-1, keepdim=True)).sum(-1, keepdim=True)),
+            "the largest logit was subtracted inside the sum only; it must go from the first term too, or be added back",
+        ),
+        Misconception(
+            "squeezed",
+            lambda x: torch.log_softmax(x, -1).squeeze(),
+            "an axis of length 1 got lost (squeeze() without an axis drops them all); keep the shape of the logits",
         ),
         Misconception(
             "detached",
@@ -154,6 +217,12 @@ LOG_SOFTMAX = Exercise(
             (s := logits - logits.amax(-1, keepdim=True)) - s.exp().sum(-1, keepdim=True).log()
         ),
         "categorical": lambda logits: torch.distributions.Categorical(logits=logits).logits,
+        "differences to each logit": lambda logits: torch.stack(
+            [-(logits - logits[..., k : k + 1]).logsumexp(-1) for k in range(logits.shape[-1])], dim=-1
+        ),
+        "rows, then stacked": lambda logits: torch.stack(
+            [row - torch.logsumexp(row, 0) for row in logits.reshape(-1, logits.shape[-1])]
+        ).reshape(logits.shape),
         "cross-entropy": lambda logits: (
             -torch.stack(
                 [
@@ -186,6 +255,7 @@ def kl_divergence(p_logits, q_logits):
 
 def _pair_cases(draw):
     same = draw.normal(2, 4)
+    distant = torch.tensor([[0.0, -400.0, -200.0], [-300.0, 100.0, -250.0]], dtype=torch.float64)
     worked = torch.tensor([0.0, 1.0], dtype=torch.float64), torch.tensor([0.0, 0.0], dtype=torch.float64)
     return [
         Case(worked, label="p logits [0, 1], q logits [0, 0]"),
@@ -193,7 +263,10 @@ def _pair_cases(draw):
         Case((draw.normal(3, 4, scale=1.5), draw.normal(3, 4)), label="two axes"),
         Case((draw.normal(2, 3, 6), draw.normal(2, 3, 6, scale=2.0)), label="three axes"),
         Case((draw.normal(3, 4), draw.normal(3, 4, scale=25.0)), label="q with very small probabilities"),
+        Case((draw.normal(2, 3), distant + draw.normal(2, 3)), label="log-probabilities of q near -400"),
         Case((same, same + 3.0), label="p = q (logits shifted by 3)"),
+        Case((draw.normal(1, 5), draw.normal(1, 5)), label="a single row"),
+        Case((draw.normal(4, 4), draw.normal(4, 4)), label="as many rows as columns"),
     ]
 
 
@@ -207,6 +280,7 @@ def _peaked_cases(draw):
     return [
         Case((p, q), label="p logits of ±1e4", grads=(0, 1)),
         Case((p.float(), q.float()), label="p logits of ±1e4, float32", grads=(0, 1)),
+        Case((p, p + 2.0), label="p = q, logits of ±1e4"),
     ]
 
 
@@ -214,9 +288,31 @@ def _both_gradients(draw):
     return [Case((draw.normal(3, 4), draw.normal(3, 4)), grads=(0, 1))]
 
 
-def _kl_epsilon(p_logits, q_logits):
+def _kl_epsilon(size):
+    def answer(p_logits, q_logits):
+        p, q = torch.softmax(p_logits, -1), torch.softmax(q_logits, -1)
+        return (p * torch.log((p + size) / (q + size))).sum(-1)
+
+    return answer
+
+
+def _log_ratios(p_logits, q_logits):
+    return torch.log_softmax(p_logits, -1) - torch.log_softmax(q_logits, -1)
+
+
+def _kl_clamped(p_logits, q_logits):
+    p, q = torch.softmax(p_logits, -1).clamp_min(1e-12), torch.softmax(q_logits, -1).clamp_min(1e-12)
+    return (p * (p / q).log()).sum(-1)
+
+
+def _kl_nansum(p_logits, q_logits):
     p, q = torch.softmax(p_logits, -1), torch.softmax(q_logits, -1)
-    return (p * torch.log((p + 1e-10) / (q + 1e-10))).sum(-1)
+    return (p * (p / q).log()).nansum(-1)
+
+
+def _jensen_shannon(p_logits, q_logits):
+    middle = torch.log((torch.softmax(p_logits, -1) + torch.softmax(q_logits, -1)) / 2)
+    return (kl_divergence(p_logits, middle) + kl_divergence(q_logits, middle)) / 2
 
 
 def _kl_from_probabilities(p_logits, q_logits):
@@ -314,8 +410,70 @@ KL_DIVERGENCE = Exercise(
         ),
         Misconception(
             "epsilon",
-            _kl_epsilon,
+            _kl_epsilon(1e-10),
             "an epsilon inside the logarithm changes the answer; stay with log_softmax instead",
+        ),
+        Misconception(
+            "epsilon-1e-8",
+            _kl_epsilon(1e-8),
+            "an epsilon inside the logarithm changes the answer; stay with log_softmax instead",
+        ),
+        Misconception(
+            "epsilon-1e-12",
+            _kl_epsilon(1e-12),
+            "an epsilon inside the logarithm changes the answer; stay with log_softmax instead",
+        ),
+        Misconception(
+            "clamped-probabilities",
+            _kl_clamped,
+            "probabilities were kept above a small number, which changes the answer and kills the gradient; "
+            "stay with log_softmax instead",
+        ),
+        Misconception(
+            "clamped-log-ratio",
+            lambda p, q: (torch.softmax(p, -1) * _log_ratios(p, q).clamp(-100, 100)).sum(-1),
+            "the log-ratios were cut off; a large one is a true part of the KL, and the weights p need no help",
+        ),
+        Misconception(
+            "nan-skipped",
+            _kl_nansum,
+            "the nan of a probability that rounded to 0 was skipped in the sum, but the gradient is still nan; "
+            "work with log_softmax, where none arises",
+        ),
+        Misconception(
+            "target-not-logged",
+            lambda p, q: F.kl_div(torch.softmax(q, -1), torch.softmax(p, -1), reduction="none").sum(-1),
+            "F.kl_div takes *log*-probabilities as its first argument; probabilities went in",
+        ),
+        Misconception(
+            "first-axis",
+            lambda p, q: kl_divergence(p.movedim(0, -1), q.movedim(0, -1)),
+            "the distributions were taken along the first axis; they lie along the *last* one",
+        ),
+        Misconception(
+            "weights-of-q",
+            lambda p, q: (torch.softmax(q, -1) * _log_ratios(p, q)).sum(-1),
+            "the log-ratios log p - log q are weighted by q; the expectation is under p",
+        ),
+        Misconception(
+            "jensen-shannon",
+            _jensen_shannon,
+            "this is the Jensen-Shannon divergence, from both to their average; KL compares p with q itself",
+        ),
+        Misconception(
+            "not-summed",
+            lambda p, q: torch.softmax(p, -1) * _log_ratios(p, q),
+            "there is still one number per entry; the expectation sums over the last axis",
+        ),
+        Misconception(
+            "weights-detached",
+            lambda p, q: (torch.softmax(p, -1).detach() * _log_ratios(p, q)).sum(-1),
+            "the weights p were cut from the graph; they depend on the logits too",
+        ),
+        Misconception(
+            "float64-always",
+            lambda p, q: kl_divergence(p.double(), q.double()),
+            "the result is float64 whatever came in; keep the dtype of the inputs",
         ),
         Misconception(
             "zero-times-infinity",
@@ -365,6 +523,15 @@ KL_DIVERGENCE = Exercise(
             (p_logits - p_logits.logsumexp(-1, keepdim=True))
             - (q_logits - q_logits.logsumexp(-1, keepdim=True)),
         ),
+        "difference of normalisers": lambda p_logits, q_logits: (
+            (p_logits.softmax(-1) * (p_logits - q_logits)).sum(-1)
+            - p_logits.logsumexp(-1)
+            + q_logits.logsumexp(-1)
+        ),
+        "vmap": lambda p_logits, q_logits: torch.vmap(lambda p, q: p.exp() @ (p - q))(
+            p_logits.log_softmax(-1).reshape(-1, p_logits.shape[-1]),
+            q_logits.log_softmax(-1).reshape(-1, q_logits.shape[-1]),
+        ).reshape(p_logits.shape[:-1]),
         "cross-entropy minus entropy": lambda p_logits, q_logits: (
             (p_logits.softmax(-1) * p_logits.log_softmax(-1)).sum(-1)
             - (p_logits.softmax(-1) * q_logits.log_softmax(-1)).sum(-1)
