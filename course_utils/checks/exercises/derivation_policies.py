@@ -787,16 +787,8 @@ OPTIMAL_POLICY = Exercise(
         Misconception(
             "nan-gradient",
             _policy_mended,
-            "the value is right, but the gradient is nan: torch.where differentiates both branches, the overflowing "
-            "one too. Write one formula that is stable everywhere",
-        ),
-        Misconception(
-            "pairwise-nan-gradient",
-            lambda q, r, beta: (
-                1 / torch.exp((s := _logits(q, r, beta)).unsqueeze(-2) - s.unsqueeze(-1)).sum(-1)
-            ),
-            "the value is right, but exp of a difference overflows on the way and the gradient is nan; "
-            "take the exponential of something that is never above 0",
+            "the value is right, but something overflows on the way, and its gradient is nan (torch.where, for one, "
+            "differentiates both branches). Write one formula that is stable everywhere",
         ),
         Misconception(
             "float64-always",

@@ -423,16 +423,10 @@ DPO_GRADIENT_WEIGHT = Exercise(
             "the sigmoid was kept away from 0 and 1; that changes the answer and kills the gradient",
         ),
         Misconception(
-            "nan-replaced",
-            lambda m, beta: beta * torch.nan_to_num((e := torch.exp(-beta * m)) / (1 + e), nan=1.0),
-            "the nan of infinity / infinity was replaced after the fact, but the gradient is still nan; "
-            "use a stable sigmoid",
-        ),
-        Misconception(
-            "nan-gradient-of-where",
+            "nan-gradient-mended",
             _weight_mended,
-            "the value is right, but the gradient is nan: torch.where differentiates both branches, the overflowing "
-            "one too. Use a stable sigmoid",
+            "the value is right, but the gradient is nan: what overflowed was replaced after the fact (torch.where, "
+            "nan_to_num), and its gradient is infinity times 0. Use a stable sigmoid",
         ),
         Misconception(
             "overflow-of-the-complement",

@@ -289,7 +289,6 @@ def _table_cases(draw):
     per_response = a + draw.normal(1, 4)
     best = a.clone()
     best[torch.arange(3), a.argmin(-1)] -= 1.5
-    far = _one_cell(draw, 3, 4, 0.01)
     kept_mean = a + torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64)
     return [
         Case(_table_pair(draw, 3, 4), label="b = a + a number per prompt"),
@@ -302,7 +301,6 @@ def _table_cases(draw):
         Case((a, best), label="the same best response"),
         Case((a, kept_mean), label="the same mean per prompt"),
         Case((a, a.roll(1, -1)), label="the same rewards, given to other responses"),
-        Case((1e4 * a, 1e4 * a + far), label="rewards of 1e4, one off by .01"),
         Case(_table_pair(draw, 4, 5, change=last), label="only the last prompt differs"),
         Case(_table_pair(draw, 4, 5, change=last.flip(0)), label="only the first prompt differs"),
         Case(_table_pair(draw, 1, 6), label="one prompt"),
@@ -310,6 +308,7 @@ def _table_cases(draw):
         Case(_table_pair(draw, 1, 5, change=-last[3:]), label="one prompt, one reward lower"),
         Case(_table_pair(draw, 5, 2, prompt_scale=3.0), label="two responses"),
         Case(_table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, 1e-3)), label="one reward off by 1e-3"),
+        Case(_table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, 1.5e-3)), label="one reward off by 1.5e-3"),
         Case(_table_pair(draw, 3, 4, 1e4, _one_cell(draw, 3, 4, 0.01)), label="numbers per prompt of 1e4, one reward off by .01"),
         Case(_table_pair(draw, 8, 6, 1e3), label="numbers per prompt of 1e3"),
         Case((whole, whole + draw.integers(1, 9, 3, 1)), label="float32"),
@@ -320,6 +319,7 @@ def _table_cases(draw):
 def _tolerance_cases(draw):
     tol = draw.uniform(0.2, 0.6)
     small, large = 0.4 * tol, 3 * tol
+    large_rewards = 1e6 * draw.normal(3, 4)
     drift = torch.linspace(0, large, 60, dtype=torch.float64).expand(2, 60)
     return [
         Case((*_table_pair(draw, 3, 4, change=_two_values(draw, 3, 4, small)), tol), label="differences within tol"),
@@ -327,6 +327,7 @@ def _tolerance_cases(draw):
         Case((*_table_pair(draw, 2, 60, change=_one_cell(draw, 2, 60, large)), tol), label="one of 60 off by 3 tol"),
         Case((*_table_pair(draw, 6, 3, change=_one_cell(draw, 6, 3, large)), tol), label="one prompt of 6 off by 3 tol"),
         Case((*(100 * t for t in _table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, large / 100))), tol), label="rewards of 100, one off by 3 tol"),
+        Case((large_rewards, large_rewards + _one_cell(draw, 3, 4, 0.01)), label="rewards of 1e6, one off by .01"),
         Case((*_table_pair(draw, 2, 60, change=_two_values(draw, 2, 60, small)), tol), label="60 responses within tol"),
         Case((*_table_pair(draw, 2, 60, change=drift), tol), label="a drift of 3 tol over 60 responses"),
         Case((*_table_pair(draw, 3, 4, change=_one_cell(draw, 3, 4, -large)), tol), label="one reward off by -3 tol"),
@@ -363,6 +364,21 @@ REWARD_EQUIVALENCE = Exercise(
     ),
     misconceptions=(
         Misconception(
+            "neighbours",
+            lambda a, b, tol=1e-6: (torch.diff(a - b, dim=-1).abs() <= tol).all(),
+            "only neighbouring responses were compared; small steps can add up to a large difference",
+        ),
+        Misconception(
+            "summed-deviation",
+            lambda a, b, tol=1e-6: (((d := a - b) - d.mean(-1, keepdim=True)).abs().sum(-1) <= tol).all(),
+            "the deviations were added up over responses; each of them may be off by up to tol",
+        ),
+        Misconception(
+            "mean-over-prompts",
+            lambda a, b, tol=1e-6: _spread(a, b).mean() <= tol,
+            "the spread was averaged over prompts, so one that differs goes unnoticed; it must hold in every one",
+        ),
+        Misconception(
             "relative-tolerance",
             lambda a, b, tol=1e-6: torch.isclose((d := a - b), d[:, :1].expand_as(d), atol=tol).all(),
             "torch.isclose adds a *relative* tolerance (rtol=1e-5) by itself: with large numbers per prompt it lets "
@@ -375,14 +391,9 @@ REWARD_EQUIVALENCE = Exercise(
             "they let differences pass that are not small",
         ),
         Misconception(
-            "scaled-tolerance",
-            lambda a, b, tol=1e-6: (_spread(a, b) <= tol * a.abs().max()).all(),
-            "tol was multiplied by the size of the rewards; it is in units of reward already",
-        ),
-        Misconception(
-            "mean-over-prompts",
-            lambda a, b, tol=1e-6: _spread(a, b).mean() <= tol,
-            "the spread was averaged over prompts, so one that differs goes unnoticed; it must hold in every one",
+            "float32-only",
+            lambda a, b, tol=1e-6: (_spread(a.float(), b.float()) <= tol).all(),
+            "the tables were cast to float32, whose rounding is larger than tol; keep the dtype that came in",
         ),
         Misconception(
             "sorted",
@@ -390,44 +401,19 @@ REWARD_EQUIVALENCE = Exercise(
             "the rewards were sorted first; it matters which response gets which",
         ),
         Misconception(
-            "squared",
-            lambda a, b, tol=1e-6: (_centred(a - b) ** 2 <= tol).all(),
-            "squares were compared with tol; it is in units of reward, not of reward squared",
-        ),
-        Misconception(
-            "variance",
-            lambda a, b, tol=1e-6: ((a - b).var(-1) <= tol).all(),
-            "a variance was compared with tol; that is in units of reward squared, and lets one response in many be off",
-        ),
-        Misconception(
-            "float32-only",
-            lambda a, b, tol=1e-6: (_spread(a.float(), b.float()) <= tol).all(),
-            "the tables were cast to float32, whose rounding is larger than tol; keep the dtype that came in",
-        ),
-        Misconception(
-            "neighbours",
-            lambda a, b, tol=1e-6: (torch.diff(a - b, dim=-1).abs() <= tol).all(),
-            "only neighbouring responses were compared; small steps can add up to a large difference",
-        ),
-        Misconception(
             "standard-deviation",
             lambda a, b, tol=1e-6: ((a - b).std(-1) <= tol).all(),
             "a standard deviation lets one response in many be off; it must hold for every response",
         ),
         Misconception(
-            "average-spread",
-            lambda a, b, tol=1e-6: (a - b).std(-1).mean() <= tol,
-            "an average deviation lets one response in many be off; it must hold for every response",
+            "scaled-tolerance",
+            lambda a, b, tol=1e-6: (_spread(a, b) <= tol * a.abs().max()).all(),
+            "tol was multiplied by the size of the rewards; it is in units of reward already",
         ),
         Misconception(
-            "policies-compared",
-            lambda a, b, tol=1e-6: ((torch.softmax(a, -1) - torch.softmax(b, -1)).abs() <= tol).all(),
-            "tol is in units of reward; here it was applied to probabilities, which are much closer together",
-        ),
-        Misconception(
-            "summed-deviation",
-            lambda a, b, tol=1e-6: (((d := a - b) - d.mean(-1, keepdim=True)).abs().sum(-1) <= tol).all(),
-            "the deviations were added up over responses; each of them may be off by up to tol",
+            "squared",
+            lambda a, b, tol=1e-6: (_centred(a - b) ** 2 <= tol).all(),
+            "squares were compared with tol; it is in units of reward, not of reward squared",
         ),
         Misconception(
             "default-tolerance",
@@ -435,9 +421,29 @@ REWARD_EQUIVALENCE = Exercise(
             "the argument tol is not used",
         ),
         Misconception(
+            "average-spread",
+            lambda a, b, tol=1e-6: (a - b).std(-1).mean() <= tol,
+            "an average deviation lets one response in many be off; it must hold for every response",
+        ),
+        Misconception(
+            "variance",
+            lambda a, b, tol=1e-6: ((a - b).var(-1) <= tol).all(),
+            "a variance was compared with tol; that is in units of reward squared, and lets one response in many be off",
+        ),
+        Misconception(
             "first-prompt",
             lambda a, b, tol=1e-6: _spread(a, b)[0] <= tol,
             "only the first prompt was looked at; it must hold in every one",
+        ),
+        Misconception(
+            "no-tolerance",
+            lambda a, b, tol=1e-6: (_spread(a, b) == 0).all(),
+            "floating-point numbers were compared exactly; differences up to tol count as equal",
+        ),
+        Misconception(
+            "policies-compared",
+            lambda a, b, tol=1e-6: ((torch.softmax(a, -1) - torch.softmax(b, -1)).abs() <= tol).all(),
+            "tol is in units of reward; here it was applied to probabilities, which are much closer together",
         ),
         Misconception(
             "any-prompt",
@@ -448,11 +454,6 @@ REWARD_EQUIVALENCE = Exercise(
             "one-sided",
             lambda a, b, tol=1e-6: ((d := a - b) - d[:, :1] <= tol).all(),
             "only differences to one side are seen; take the absolute value, or the largest and the smallest",
-        ),
-        Misconception(
-            "no-tolerance",
-            lambda a, b, tol=1e-6: (_spread(a, b) == 0).all(),
-            "floating-point numbers were compared exactly; differences up to tol count as equal",
         ),
         Misconception(
             "one-constant",

@@ -16,11 +16,13 @@ def log_softmax(logits):
 
 def _logits_cases(draw):
     worked = torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)
+    small = torch.tensor([0.0, -10.0, -20.0, -27.5, -30.0], dtype=torch.float64)
     return [
         Case((worked,), label="logits [2, 1, 0]"),
         Case((draw.normal(3, 4, scale=2.0),), label="two axes"),
         Case((draw.normal(2, 3, 5, scale=3.0),), label="three axes"),
         Case((draw.normal(2, 2, 2, 3).transpose(1, 3),), label="four axes, not contiguous"),
+        Case((small + draw.normal(2, 5, scale=0.3),), label="small probabilities, down to 1e-13"),
         Case((draw.normal(1, 5),), label="a single row"),
         Case((draw.normal(4, 4, scale=2.0),), label="as many rows as columns"),
     ]
@@ -435,6 +437,12 @@ KL_DIVERGENCE = Exercise(
             "the log-ratios were cut off; a large one is a true part of the KL, and the weights p need no help",
         ),
         Misconception(
+            "nan-gradient",
+            lambda p, q: F.kl_div(torch.log_softmax(q, -1), torch.softmax(p, -1), reduction="none").sum(-1),
+            "the value is right, but where a probability rounds to 0 the gradient is nan: log p is taken of the "
+            "rounded probability. Give F.kl_div log-probabilities and log_target=True",
+        ),
+        Misconception(
             "nan-skipped",
             _kl_nansum,
             "the nan of a probability that rounded to 0 was skipped in the sum, but the gradient is still nan; "
@@ -466,11 +474,6 @@ KL_DIVERGENCE = Exercise(
             "there is still one number per entry; the expectation sums over the last axis",
         ),
         Misconception(
-            "weights-detached",
-            lambda p, q: (torch.softmax(p, -1).detach() * _log_ratios(p, q)).sum(-1),
-            "the weights p were cut from the graph; they depend on the logits too",
-        ),
-        Misconception(
             "float64-always",
             lambda p, q: kl_divergence(p.double(), q.double()),
             "the result is float64 whatever came in; keep the dtype of the inputs",
@@ -479,12 +482,6 @@ KL_DIVERGENCE = Exercise(
             "zero-times-infinity",
             _kl_from_probabilities,
             "probabilities that round to 0 give 0 · log 0 = nan; work with log_softmax and take exp only for the weights",
-        ),
-        Misconception(
-            "nan-gradient",
-            lambda p, q: F.kl_div(torch.log_softmax(q, -1), torch.softmax(p, -1), reduction="none").sum(-1),
-            "the value is right, but where a probability rounds to 0 the gradient is nan: log p is taken of the "
-            "rounded probability. Give F.kl_div log-probabilities and log_target=True",
         ),
         Misconception(
             "q-detached",
