@@ -11,14 +11,14 @@
 #
 # **Goal.** Reinforcement learning from human feedback first fits a reward model to comparisons, then trains a policy against it, with a KL penalty that keeps the policy near a reference. Direct Preference Optimization (DPO; Rafailov et al. 2023, arXiv 2305.18290) reaches the same *optimum* with one classification loss on the comparisons. This notebook derives that loss. Every line is executed twice, in symbols with sympy and in numbers, and every line has its reason beside it. Then the loss is tried where everything true is known, and broken where its assumptions fail.
 #
-# **The map.** Each arrow is a section.
+# **The map.** Each row is a step.
 #
 # | step | from | to | what makes it work |
 # |---|---|---|---|
 # | 1 | a reward, a reference, a price for KL | the objective $J(\pi)$ | a definition |
 # | 2 | $J(\pi)$ | the optimal policy $\pi^*$ | a Lagrangian for each prompt; $J$ is strictly concave |
 # | 3 | $\pi^*$ in theory | $\pi^*$ in floating point | log-sum-exp |
-# | 4 | $\pi^* = f(r)$ | $r = f^{-1}(\pi^*)$, up to a function of the prompt | the logarithm |
+# | 4 | $\pi^*$ | $r = \beta\log(\pi^*/\pi_{\mathrm{ref}})$, up to a function of the prompt | the logarithm |
 # | 5 | $r$ | the probability of a preference | Bradley–Terry, an *assumption* |
 # | 6 | that probability | a loss on the policy | $Z(x)$ cancels |
 # | 7 | the loss | its gradient | the chain rule |
@@ -123,7 +123,7 @@ grade("kl-objective", kl_objective)
 # %% [markdown]
 # ### Look before deriving: the frontier
 #
-# With three responses every policy is a point in a triangle, so the best one can be found by trying a fine grid of them all. No calculus yet. The first cell lists the policies; the next one finds, for several prices β, the policy with the highest $J$.
+# With three responses every policy is a point in a triangle, so the best one can be found by trying a fine grid of them all. No calculus yet. The first cell lists the policies and finds, for several prices β, the one with the highest $J$; the next one draws them.
 
 # %% tags=["experiment"]
 objective = use("kl-objective", kl_objective)
@@ -227,7 +227,7 @@ grade("lagrangian", lagrangian)
 # %% [markdown]
 # ### Lines 1 to 3: where the slope is zero, and why that is a maximum
 #
-# The function below holds one line of the derivation: it tries to simplify left minus right to zero, and it evaluates both sides at the worked example (with $p = (0.2, 0.1, 0.7)$ as an arbitrary policy). It prints the line's number, the verdict in symbols, both values and the reason, and it is used for every line from here on.
+# The function below holds one line of the derivation: it tries to simplify left minus right to zero, and it evaluates both sides at the worked example (with $p = (0.2, 0.1, 0.7)$ and $\lambda = 0.8$ as arbitrary values; until line 5 fixes λ, $p_1$ in line 4 need not be a probability, and depends on the sign that you chose). It prints the line's number, the verdict in symbols, both values and the reason, and it is used for every line from here on.
 
 # %%
 p = sympy.symbols("p1:4", positive=True)
@@ -328,11 +328,11 @@ line(6, "put together: your solution is q exp(r/beta) / Z", solution[0], star[0]
 line(7, "and it sums to 1", sum(solution), sympy.Integer(1))
 
 # %% [markdown]
-# $Z(x) = \sum_y \pi_{\mathrm{ref}}(y\mid x) \exp(r(x,y)/\beta)$ is the **partition function**. It is a sum over *all* responses. For a language model these are all strings, so nobody can compute it. Remember that: the point of DPO is that nobody has to.
+# $Z(x) = \sum_y \pi_{\mathrm{ref}}(y\mid x) \exp(r(x,y)/\beta)$ is the **partition function**. It is a sum over *all* responses. For a language model these are all strings, so nobody can compute it. Estimating it from samples of the reference is possible but expensive: a few rare responses with high reward carry most of the sum. Remember that: the point of DPO is that nobody has to.
 #
 # ### Lines 8 to 10: the same result without calculus
 #
-# There is a shorter road that also proves the maximum. Write the objective as a KL distance to $\pi^*$.
+# There is a shorter road that also proves the maximum. Write the objective as a constant minus β times a KL to $\pi^*$ (known as the Gibbs variational principle).
 
 # %% tags=["experiment"]
 on_simplex = {p[2]: 1 - p[0] - p[1]}  # the constraint, used up
@@ -578,7 +578,7 @@ slider = ipywidgets.FloatLogSlider(
 ipywidgets.VBox([slider, ipywidgets.interactive_output(show_policy, {"price": slider})])
 
 # %% [markdown]
-# Move the slider (it needs a running kernel). Response 1 is second best and starts with the largest reference probability: at first it keeps almost all of it, and what the best response gains comes from the worst. Only when β falls below about 2 does response 1 pay as well.
+# Move the slider (it needs a running kernel). Response 1 is second best and starts with the largest reference probability: at first it even gains a little, because its reward of 1 is above the average, 0.9 under the reference. Only when the average has passed 1, below a β of about 5, does it start to lose, and below about 2.5 it is under its reference probability.
 #
 # ## 4. Inverting: the policy as a reward
 #
@@ -625,14 +625,14 @@ grade("implicit-reward", implicit_reward)
 # %% [markdown]
 # ### What the missing term leaves undetermined
 #
-# It is often said that optimal policies and rewards are *one-to-one*. They are not. Add a function of the prompt to the reward, and the optimal policy stays the same. What is one-to-one is policies and **classes** of rewards, where two rewards are in the same class if their difference depends on the prompt only (Rafailov et al., definition 1; lemma 1: same preferences; lemma 2: same optimal policy; theorem 1: in each class there is one reward of the form $\beta \log \pi/\pi_{\mathrm{ref}}$).
+# It is often said that optimal policies and rewards are *one-to-one*. They are not. Add a function of the prompt to the reward, and the optimal policy stays the same: $e^{f(x)/\beta}$ multiplies the numerator and $Z(x)$ alike. What is one-to-one, at a fixed β and reference, is policies that give every response some probability and **classes** of rewards, where two rewards are in the same class if their difference depends on the prompt only (Rafailov et al., definition 1; lemma 1: same preferences; lemma 2: same optimal policy; theorem 1: in each class there is one reward of the form $\beta \log \pi/\pi_{\mathrm{ref}}$).
 
 # %% [markdown]
 # ### Exercise: the same policy?
 #
 # `reward-equivalence` · difficulty 3/5 · about 15 minutes · 4 points
 #
-# Two tables of rewards, a row per prompt. Do they have the same optimal policy at *every* β? They do when in each prompt $r_a(x, y) - r_b(x, y)$ is the same number for all responses (Rafailov et al., definition 1 and lemma 2).
+# Two tables of rewards, a row per prompt. At the same β, do they have the same optimal policy? They do exactly when in each prompt $r_a(x, y) - r_b(x, y)$ is the same number for all responses (Rafailov et al., definition 1 and lemma 2).
 #
 # - `reward_a`, `reward_b`: `(X, Y)`, prompts × responses.
 # - `tol`: differences within a prompt that are apart by no more than `tol`, in units of reward, count as equal.
@@ -848,6 +848,8 @@ print("log Z still occurs:", "yes" if z in probability.free_symbols else "no")
 #
 # (Rafailov et al., equation 7.) This is a reward model's loss whose reward model *is* the policy. Nothing is sampled, and no second network is trained. At the start, with $\pi_\theta = \pi_{\mathrm{ref}}$, every margin is 0 and the loss is $\log 2 = 0.693$. If your first loss is anything else (with dropout off, and up to rounding), there is a bug. For the pair above (margin 2, β 0.1) line 14 shows the loss: 0.5981.
 #
+# *Why its minimiser is $\pi^*$.* For one pair the expected loss is the cross-entropy between the annotators' probability $P$ and $\sigma(\beta m)$, least exactly where $\sigma(\beta m) = P$. Under Bradley–Terry that says $\beta m = r(x, y_w) - r(x, y_l)$. If the comparisons link all responses of a prompt, $\hat r - r$ is one number $f(x)$ there. So $\pi_\theta = \pi_{\mathrm{ref}}\, e^{\hat r/\beta}$ is proportional to $\pi_{\mathrm{ref}}\, e^{r/\beta}$, and both sum to 1.
+#
 # What the loss does **not** contain is a KL term on the policy's own samples. The KL of section 1 was used to *find* the form of the loss; in the loss, β only scales a logit. Section 8 shows what follows from that.
 #
 # ## 7. The gradient
@@ -916,11 +918,11 @@ number = weight(torch.tensor([2.0], dtype=torch.float64), 0.1).item()
 print(f"your weight for margin 2, beta .1: {number:.6f}")
 
 # %% [markdown]
-# Three readings of this gradient are common and wrong.
+# Three readings of this gradient are common, and wrong or half right.
 #
-# 1. *"The gradient is proportional to $\sigma(-\beta m)$."* True, but the hidden factor is **β**. As β goes to 0 each pair's gradient vanishes, so a smaller β also wants a larger learning rate.
-# 2. *"A positive margin means that the policy ranks the pair correctly, and then the weight is small."* The margin compares with the *reference*. $m > 0$ says that the policy moved the right way, not that $\pi(y_w) > \pi(y_l)$. And the weight is small only when $m \gg 1/\beta$, as the next cell shows.
-# 3. *"The update raises $\pi(y_w)$ and lowers $\pi(y_l)$."* Only the **margin** is pushed up. The log-probabilities of both can fall, and often do, because the two gradients pass through the same parameters (Razin et al. 2024, arXiv 2410.08847, call it likelihood displacement). Notebook 02 measures it.
+# 1. *"The gradient is proportional to $\sigma(-\beta m)$."* True, but the hidden factor is **β**. As β goes to 0 each pair's gradient vanishes. Plain gradient descent feels that as a smaller step; Adam, which rescales gradients, hardly does.
+# 2. *"A positive margin means that the policy ranks the pair correctly, and then the weight is small."* The margin compares with the *reference*. $m > 0$ says that the policy moved the right way, not that $\pi(y_w) > \pi(y_l)$. And $\sigma(-\beta m)$, the weight without its β, is small only when $m \gg 1/\beta$, as the next cell shows.
+# 3. *"The update raises $\pi(y_w)$ and lowers $\pi(y_l)$."* Only the **margin** is pushed up. The log-probabilities of both can fall, because the two gradients pass through the same parameters; the fall of the chosen one is called likelihood displacement (Razin et al. 2024, arXiv 2410.08847). Notebook 02 measures it.
 
 # %% tags=["experiment"]
 margins = torch.linspace(-40, 40, 161, dtype=torch.float64)
@@ -1054,11 +1056,11 @@ print(f"more comparisons, smaller distance, at every step: {'yes' if falls else 
 print(f"and always larger than with exact preferences: {'yes' if error.min() > distance.mean() else 'no'}")
 
 # %% [markdown]
-# So the theory holds where its assumptions hold: Bradley–Terry annotators, pairs that cover every response, a policy that can represent anything, enough data, an optimiser that gets there. What got worse with few comparisons is not the method's fault, but it is the reader's problem: with 300 pairs over 8 prompts the distance is still large.
+# So the theory holds where its assumptions hold: Bradley–Terry annotators, pairs that cover every response, a policy that can represent anything, enough data, an optimiser that gets there. With 300 pairs over 8 prompts the distance is still large, for two reasons. Few samples are noisy. And in a prompt where some response always won, or always lost, the loss has no finite minimum, so longer training leads further away. The next section isolates that.
 #
 # ### Deterministic preferences
 #
-# Now one pair that is compared again and again: two responses, a uniform reference, and the first is preferred with probability $p$. Let $h$ be the policy's log-ratio difference. Minimising the expected loss by hand gives
+# Now one pair that is compared again and again: two responses, a uniform reference, and the first is preferred with probability $p$. Let $h$ be the pair's margin ($m$ in section 7), $\tau > 0$ IPO's regularisation strength, and $p$ now the probability that the first is preferred. Setting the derivative of the expected loss to zero (for DPO: $\sigma(\beta h) = p$) gives
 #
 # | | expected loss | minimum |
 # |---|---|---|
@@ -1147,7 +1149,7 @@ print(
 )
 
 # %% [markdown]
-# A larger β does not save DPO here; it only makes the fall slower once $\beta h$ is large. With a finite data set every pair that was labelled once looks deterministic, so this is the ordinary case and not a curiosity. What stops DPO in practice is the optimiser (few steps, small learning rates) and the sharing of parameters, not the β in the loss.
+# A larger β does not save DPO here. The loss depends on $\beta h$ only, so β sets how far a given fall of the loss carries the policy, at β = 0.1 ten times as far as at β = 1. It does not set where the policy stops: at no β does it stop. With a finite data set every pair that was labelled once looks deterministic, so this is the ordinary case and not a curiosity. In practice training ends first (few steps, small learning rates), and shared parameters couple the pairs.
 #
 # Note what IPO is *not* shown to do here: it is not a method for noisy labels. Noise (say, $p = 0.85$ where it should be 1) *bounds* DPO's optimum. IPO's point is the opposite case, labels that are too clean.
 #
@@ -1177,7 +1179,7 @@ print(
 # | $C$ is a state-dependent constant | it depends on the prompt | 4 |
 # | human preferences *are* Bradley–Terry | they are modelled so; it is an assumption | 5 |
 # | DPO's loss contains a KL penalty | β scales a logit; no KL on policy samples | 6, 8 |
-# | the gradient has no β in front | it has; small β, small gradient | 7 |
+# | the gradient has no β in front | it has: β σ(−βm), not σ(−βm) | 7 |
 # | margin > 0 means correctly ranked | it means moved the right way from the reference | 7 |
 # | the chosen response becomes likelier | only the margin is pushed up | 7, notebook 02 |
 # | a larger β stops deterministic preferences | DPO diverges at every β | 8 |
@@ -1196,7 +1198,7 @@ print(
 # | 2 | Bradley–Terry depends on differences only, so $Z(x)$ cancels |
 # | 2 | maximum likelihood over $\pi$ gives the loss; the policy *is* an implicit reward model, determined up to $f(x)$: equivalence classes |
 # | 1 | what it saves: no separate reward model, critic or sampling; two roles in place of four, and the reference can be cached |
-# | 1 | limits: coverage of the offline data, the Bradley–Terry assumption, over-optimisation persists, equivalence only under conditions |
+# | 1 | limits, all four: coverage of the offline data, the Bradley–Terry assumption, over-optimisation persists, equivalence only under conditions |
 #
 # One point is taken off for each of these: "one-to-one with rewards"; "converges to the same policy" without conditions; "no proxy" or "no reward model error"; an invented speed-up.
 
@@ -1212,7 +1214,7 @@ print(
 #
 # *6 of 10.* Objective (1), optimum and why intractable (2), inversion (1), cancellation (2), loss, but not that the policy is the implicit reward model and what it leaves open (1 of 2). What it saves is named only as the missing reward model (0). No limits (0). That is 7; minus 1 for "no reward model error".
 #
-# **About 9 points.** The derivation as in the 6-point answer, then: "The trained policy is itself a reward model, $\hat r = \beta \log \pi_\theta/\pi_{\mathrm{ref}}$. It is determined only up to a function of the prompt: rewards that differ by $f(x)$ have the same preferences and the same optimal policy, so the correspondence is between policies and equivalence classes of rewards. DPO thus removes the *separate* reward model and, with it, the critic and the sampling of PPO: two roles, policy and reference, and the reference's log-probabilities can be computed beforehand. The equivalence is of optima. It needs preferences that follow Bradley–Terry, data that covers the responses, and a policy class that contains $\pi^*$. With finite or deterministic data the loss has no finite minimum and nothing in it holds the policy near the reference."
+# **About 9 points.** The derivation as in the 6-point answer, then: "The trained policy is itself a reward model, $\hat r = \beta \log \pi_\theta/\pi_{\mathrm{ref}}$. It is determined only up to a function of the prompt: rewards that differ by $f(x)$ have the same preferences and the same optimal policy, so the correspondence is between policies and equivalence classes of rewards. DPO thus removes the *separate* reward model and, with it, the critic and the sampling of PPO: two roles, policy and reference, and the reference's log-probabilities can be computed beforehand. The equivalence is of optima. It needs preferences that follow Bradley–Terry, data that covers the responses, and a policy class that contains $\pi^*$. Where a response always wins or always loses in the data, the loss has no finite minimum, and nothing in it holds the policy near the reference."
 #
-# *9 of 10.* Everything but the last limit: the labels remain a proxy that can be over-optimised (this deserves a sentence, and the last row's point is for several limits together).
+# *9 of 10.* The fourth limit is missing: the labels remain a proxy that can be over-optimised.
 # ### END SOLUTION

@@ -318,7 +318,7 @@ DPO_GRADIENT_WEIGHT = Exercise(
         Misconception(
             "no-outer-beta",
             lambda m, beta: torch.sigmoid(-beta * m),
-            "the factor beta in front is lost: it comes from the chain rule, and a smaller beta means a smaller step",
+            "the factor beta in front is lost: it comes from the chain rule, and a smaller beta means a smaller gradient",
         ),
         Misconception(
             "sign",
