@@ -17,6 +17,11 @@ def worked(dtype=torch.float64):
 # --- kl-objective ----------------------------------------------------------------------------
 
 
+def _rewards(draw, *shape):
+    """Rewards that are mostly positive, or J and log Z could come near 0, where rounding looks large."""
+    return 3.0 + draw.normal(*shape)
+
+
 def _objective_cases(draw):
     q, r = worked()
     beta = draw.uniform(0.2, 0.7)
@@ -24,17 +29,17 @@ def _objective_cases(draw):
     rare = torch.tensor([[0.4, 0.6 - 1e-13, 1e-13], [1e-13, 0.3, 0.7 - 1e-13]], dtype=torch.float64)
     return [
         Case((torch.tensor([0.2, 0.1, 0.7], dtype=torch.float64), q, r, 0.5), label="the worked example, beta .5"),
-        Case((draw.probabilities(5), draw.probabilities(5), draw.normal(5), beta), label="one prompt"),
-        Case((draw.probabilities(3, 4), draw.probabilities(3, 4), draw.normal(3, 4), 2 * beta), label="three prompts"),
-        Case((draw.probabilities(2, 3, 2), draw.probabilities(2, 3, 2), draw.normal(2, 3, 2), beta), label="three axes"),
-        Case((draw.probabilities(1, 6), draw.probabilities(1, 6), draw.normal(1, 6), 3.0), label="one row, beta 3"),
-        Case((same, same.clone(), draw.normal(2, 4), 0.3), label="policy = reference"),
+        Case((draw.probabilities(5), draw.probabilities(5), _rewards(draw, 5), beta), label="one prompt"),
+        Case((draw.probabilities(3, 4), draw.probabilities(3, 4), _rewards(draw, 3, 4), 2 * beta), label="three prompts"),
+        Case((draw.probabilities(2, 3, 2), draw.probabilities(2, 3, 2), _rewards(draw, 2, 3, 2), beta), label="three axes"),
+        Case((draw.probabilities(1, 6), draw.probabilities(1, 6), _rewards(draw, 1, 6), 3.0), label="one row, beta 3"),
+        Case((same, same.clone(), _rewards(draw, 2, 4), 0.3), label="policy = reference"),
         Case(
-            (draw.probabilities(4, 3).t().contiguous().t(), draw.probabilities(4, 3), draw.normal(4, 3), 0.1),
+            (draw.probabilities(4, 3).t().contiguous().t(), draw.probabilities(4, 3), _rewards(draw, 4, 3), 0.1),
             label="beta .1, not contiguous",
         ),
-        Case((draw.probabilities(3, 3), draw.probabilities(3, 3), draw.normal(3, 3), 0.6), label="as many prompts as responses"),
-        Case((rare[0], rare[1], draw.normal(3), 0.5), label="responses of probability 1e-13"),
+        Case((draw.probabilities(3, 3), draw.probabilities(3, 3), _rewards(draw, 3, 3), 0.6), label="as many prompts as responses"),
+        Case((rare[0], rare[1], _rewards(draw, 3), 0.5), label="responses of probability 1e-13"),
     ]  # fmt: skip
 
 
@@ -324,12 +329,12 @@ def _tilt_cases(draw):
     q, r = worked()
     return [
         Case((q, r, 0.5), label="the worked example, beta .5"),
-        Case((draw.probabilities(5), draw.normal(5), beta), label="one prompt"),
-        Case((draw.probabilities(3, 4), draw.normal(3, 4), 2 * beta), label="three prompts"),
-        Case((draw.probabilities(2, 3, 4), draw.normal(2, 3, 4, scale=2.0), beta), label="three axes"),
-        Case((draw.probabilities(1, 6), draw.normal(1, 6), 3.0), label="one row, beta 3"),
-        Case((draw.probabilities(4, 4).t().contiguous().t(), draw.normal(4, 4), 0.1), label="as many prompts as responses"),
-        Case((torch.softmax(draw.normal(3, 4, scale=3.0), -1), draw.normal(3, 4), 5.0), label="an uneven reference, beta 5"),
+        Case((draw.probabilities(5), _rewards(draw, 5), beta), label="one prompt"),
+        Case((draw.probabilities(3, 4), _rewards(draw, 3, 4), 2 * beta), label="three prompts"),
+        Case((draw.probabilities(2, 3, 4), _rewards(draw, 2, 3, 4), beta), label="three axes"),
+        Case((draw.probabilities(1, 6), _rewards(draw, 1, 6), 3.0), label="one row, beta 3"),
+        Case((draw.probabilities(4, 4).t().contiguous().t(), _rewards(draw, 4, 4), 0.1), label="as many prompts as responses"),
+        Case((torch.softmax(draw.normal(3, 4, scale=3.0), -1), _rewards(draw, 3, 4), 5.0), label="an uneven reference, beta 5"),
     ]  # fmt: skip
 
 
@@ -350,7 +355,7 @@ def _together(draw, level, dtype):
 
 def _levels(draw):
     """One prompt's rewards far above, another's far below."""
-    level = torch.tensor([[1e4], [0.0], [-1e4]], dtype=torch.float64)
+    level = torch.tensor([[1e4], [30.0], [-1e4]], dtype=torch.float64)
     return draw.probabilities(3, 5), 0.1 * (level + draw.normal(3, 5)), 0.1
 
 

@@ -288,7 +288,7 @@ def _table_cases(draw):
     last[3, 2] = 0.7
     per_response = a + draw.normal(1, 4)
     best = a.clone()
-    best[torch.arange(3), a.argmin(-1)] -= 1.5
+    best[torch.arange(3), a.argsort(-1)[:, -2]] -= 9.0  # the second best becomes the last
     kept_mean = a + torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64)
     return [
         Case(_table_pair(draw, 3, 4), label="b = a + a number per prompt"),
