@@ -1,5 +1,7 @@
 """The notebooks as products: fresh, whole, in step with their checks."""
 
+import re
+
 import nbformat
 import pytest
 
@@ -42,6 +44,15 @@ def test_the_committed_solutions_earn_all_points_and_hold_no_error(name):
     assert earned == possible > 0
     outputs = [o for c in solved(name).cells if c.cell_type == "code" for o in c.outputs]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("name", assignments())
+def test_a_stuck_student_can_call_for_a_hint(name):
+    """The statements say: run hint("...") in a new cell. So the name must be there."""
+    notebook = released(name)
+    assert any("hint(" in c.source for c in notebook.cells if c.cell_type == "markdown")
+    imports = [c.source for c in notebook.cells if c.cell_type == "code" and not c.metadata.get("tags")]
+    assert any(re.search(r"^from course_utils.checks import .*\bhint\b", source, re.M) for source in imports)
 
 
 @pytest.mark.parametrize("name", assignments())

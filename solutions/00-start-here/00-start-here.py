@@ -36,7 +36,7 @@
 import torch
 
 from course_utils import plots
-from course_utils.checks import check, progress
+from course_utils.checks import check, hint, progress
 
 # %% [markdown]
 # ## From logits to log-probabilities
