@@ -132,7 +132,9 @@ def _judge_part(exercise, part, function, seed, reveal):
 
 
 def _by_name(message, reference):
-    """The message with "argument N" replaced by the argument's name."""
+    """The message with "argument N" replaced by the argument's name, but for an error's own words."""
+    if "your function raised" in message:
+        return message
     names = list(inspect.signature(reference).parameters)
     return re.sub(r"argument (\d+)", lambda found: f"`{names[int(found[1]) - 1]}`", message)
 

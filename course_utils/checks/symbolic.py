@@ -98,14 +98,14 @@ def _expressions(result, count):
     """The answer as a list of sympy expressions; words where it is something else."""
     if result is None:
         return "None (is there a `return`?)"
-    if isinstance(result, str):
-        return "a str"
+    if isinstance(result, (str, dict)):
+        return f"a {type(result).__name__}"
     if count is None:
         # a product of matrices comes as a matrix with one entry
         many = list(result) if getattr(result, "shape", None) == (1, 1) else [result]
     else:
         try:
-            many = list(result.values() if isinstance(result, dict) else result)
+            many = list(result)
         except TypeError:
             return "one expression"
     if count is not None and len(many) != count:

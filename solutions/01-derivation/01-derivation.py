@@ -9,7 +9,7 @@
 # %% [markdown]
 # # 01 · From the KL objective to the DPO loss
 #
-# **Goal.** Reinforcement learning from human feedback first fits a reward model to comparisons, then trains a policy against it, with a KL penalty that keeps the policy near a reference. Direct Preference Optimization (DPO; Rafailov et al. 2023, arXiv 2305.18290) reaches the same *optimum* with one classification loss on the comparisons. This notebook derives that loss. Every line is executed twice, in symbols with sympy and in numbers, and every line has its reason beside it. Then the loss is tried where everything true is known, and broken where its assumptions fail.
+# **Goal.** Reinforcement learning from human feedback first fits a reward model to comparisons, then trains a policy against it, with a KL penalty that keeps the policy near a reference. Direct Preference Optimization (DPO; Rafailov et al. 2023, arXiv 2305.18290) reaches the same *optimum* with one classification loss on the comparisons. This notebook derives that loss. Every line is executed twice, in symbols with sympy and in numbers, and every line has its reason beside it. Then the loss is tried in a small world where the reward and $\pi^*$ are known, and broken where its assumptions fail.
 #
 # **The map.** Each row is a step.
 #
@@ -31,7 +31,7 @@
 # %% [markdown]
 # ## Three questions on the last notebook
 #
-# Replace each question mark by a letter and run the cell. Nothing here is graded.
+# Run the import cell and then the three cells below it to see the questions. Then replace each question mark by a letter and run the cell again. Nothing here is graded.
 
 # %%
 import math
@@ -65,9 +65,10 @@ recall("01-c", "c")
 #
 # (Rafailov et al., equation 3, for one prompt; the paper averages over prompts, and since each prompt has a distribution of its own, each can be solved alone.)
 #
-# Two things are often said wrongly about it.
+# Two things are often said about it that are wrong; they stand in quotation marks.
 #
-# - *"This is a constrained problem."* It is a **penalised** one. The constrained one asks for the most reward with KL at most some ε. Each penalty β has a matching ε and, inside the reachable range, the other way round; section 3 measures that. But β is a price that stays, and the ε that it leads to depends on the prompt and on the reward.
+# - *"This is a constrained problem."* It is a **penalised** one: β is a price, and it stays. The constrained problem asks for the most reward with KL at most some ε.
+# - The two are tied. Each β has a matching ε, and each ε has a matching β as long as it can be spent: here, with the numbers of the worked example, below log 5 = 1.61 nats, all mass on response 3. Section 3 measures it. Which ε a β leads to depends on the prompt and on the reward.
 # - *"A larger β fits the preferences harder."* A larger β makes KL dearer, so the policy stays closer to the reference.
 #
 # **The worked example**, used throughout: three responses, $\pi_{\mathrm{ref}} = (0.5, 0.3, 0.2)$, $r = (1, 0, 2)$, $\beta = 0.5$. It is never $\beta = 1$, where $\beta$ and $1/\beta$ look alike.
@@ -95,7 +96,7 @@ beta = 0.5
 # | `beta` | float | positive |
 # | returns | `(...)` | one value per distribution, the dtype of the inputs |
 #
-# Graded: values (3), gradients into `pi` and `reward` (1; the gradient into `pi` along the simplex only), dtype kept and inputs unchanged (1).
+# Graded: values (3), gradients into `pi` and `reward` (1; of the gradient into `pi` only the part that keeps $\sum_y \pi(y) = 1$ is compared), dtype kept and inputs unchanged (1).
 #
 # Stuck? Run `hint("kl-objective")` in a new cell.
 
@@ -132,7 +133,7 @@ steps = 400
 grid = [(i, j, steps - i - j) for i in range(1, steps) for j in range(1, steps - i)]
 policies = torch.tensor(grid, dtype=torch.float64) / steps  # every policy on the grid, all positive
 expected_reward = policies @ reward
-# with beta 1 and beta 2 the objective tells reward and KL apart
+# J at beta 1 minus J at beta 2 leaves one KL
 divergence = objective(policies, reference.expand_as(policies), reward.expand_as(policies), 1.0) - objective(
     policies, reference.expand_as(policies), reward.expand_as(policies), 2.0
 )
@@ -164,8 +165,11 @@ ax.plot(
     label="best J for a price beta",
 )
 for row in rows:
-    ax.annotate(f"{row[0]:g}", (row[5], row[4]), xytext=(6, -11), textcoords="offset points")
+    # above the edge, where no policy is; the last one to the right, clear of its neighbour
+    side = "left" if row[0] == min(prices) else "right"
+    ax.annotate(f"β = {row[0]:g}", (row[5], row[4]), xytext=(-5, 5), textcoords="offset points", ha=side)
 ax.plot([0], [reference @ reward], "s", color="black", label="the reference")
+ax.set(xlim=(-0.3, 1.8), xticks=np.linspace(0, 1.5, 7), ylim=(-0.1, 2.2))
 ax.set(xlabel="KL from the reference (nats)", ylabel="expected reward")
 ax.legend(loc="lower right")
 plots.show(
@@ -175,7 +179,7 @@ plots.show(
 )
 
 # %% [markdown]
-# The best policies lie on the upper edge of the cloud, the **frontier**. No policy gets more reward for the same KL. A small β walks far along the edge; a large one stays at the reference. The edge flattens: the last bit of reward is the dearest.
+# The best policies lie on the upper edge of the cloud, the **frontier**. No policy gets more reward for the same KL. A small β walks far along the edge; a large one stays near the reference. The slope of the edge at each dot is its β. The edge flattens: the last bit of reward is the dearest.
 #
 # The grid finds these points but does not explain them. Calculus does.
 #
@@ -272,14 +276,14 @@ line(3, "mixed second derivative: the slopes are separate", sympy.diff(L, p[0], 
 #
 # `solve-optimal-policy` · difficulty 4/5 · about 25 minutes · 5 points
 #
-# Set line 1 to zero, solve for $p_y$, and let the constraint $\sum_y p_y = 1$ decide the multiplier. Return the optimal policy
+# At the maximum the slope of line 1 is zero for every response, and the constraint holds:
 #
-# $$\pi^*(y\mid x) = \frac{1}{Z(x)}\, \pi_{\mathrm{ref}}(y\mid x)\, \exp\!\Big(\frac{r(x,y)}{\beta}\Big)$$
+# $$r_y - \beta \log\frac{p_y}{q_y} - \beta \pm \lambda = 0 \;\text{ for all } y, \qquad \sum_y p_y = 1$$
 #
-# (Rafailov et al., equation 4), written out in full: $Z(x)$ is not a symbol that you are given.
+# (the stationary point of equation 3 of Rafailov et al.; its solution is their equation 4). Solve the first for $p_y$, and let the second decide the multiplier. Return the optimal policy $p_y = \pi^*(y\mid x)$.
 #
 # - `q` (positive symbols), `r` (real symbols): lists of equal length, two or more; `beta`: a positive symbol.
-# - Returns a list of sympy expressions in the order of `q`, in these symbols only, that sum to 1. Write the result down or have `sympy.solve` find it; any equivalent form will do.
+# - Returns a list of sympy expressions in the order of `q`, in these symbols only, that sum to 1: neither λ nor a symbol for the normaliser is left. Derive it on paper or have `sympy.solve` find it; any equivalent form will do.
 #
 # Graded: the ratios between responses (2), normalised and free of the multiplier (2), any number of responses and any symbols (1).
 #
@@ -309,26 +313,37 @@ grade("solve-optimal-policy", solve_optimal_policy)
 
 # %% [markdown]
 # ### Lines 4 to 7: the multiplier becomes the partition function
+#
+# The exercise's solution is
+#
+# $$\pi^*(y\mid x) = \frac{1}{Z(x)}\, \pi_{\mathrm{ref}}(y\mid x)\, \exp\!\Big(\frac{r(x,y)}{\beta}\Big), \qquad Z(x) = \sum_y \pi_{\mathrm{ref}}(y\mid x) \exp\!\Big(\frac{r(x,y)}{\beta}\Big)$$
+#
+# (Rafailov et al., equation 4). The next lines get there from your Lagrangian. Line 5 has sympy solve the constraint for the multiplier.
 
 # %% tags=["experiment"]
 solution = use("solve-optimal-policy", solve_optimal_policy)(list(q), list(r), b)
 Z = sum(qi * sympy.exp(ri / b) for qi, ri in zip(q, r))
 star = [qi * sympy.exp(ri / b) / Z for qi, ri in zip(q, r)]
-free = sympy.solve(sympy.diff(L, p[0]), p[0])[0]  # stationary for any value of the multiplier
+free = [sympy.solve(sympy.diff(L, s), s)[0] for s in p]  # stationary for any value of the multiplier
+found = sympy.solve(sum(free) - 1, lam)[0]
 
 line(
     4,
     "slope zero, solved for p1: one common factor is open",
-    free,
+    free[0],
     q[0] * sympy.exp(r[0] / b) * sympy.exp(sign * lam / b - 1),
 )
-multiplier = sign * b * (1 - sympy.log(Z))
-line(5, "sum p = 1 fixes this prompt's multiplier: it is 1/Z", sympy.exp(sign * multiplier / b - 1), 1 / Z)
+line(
+    5,
+    "sum p = 1 fixes λ(x), and with it the common factor: it is 1/Z",
+    sympy.exp(sign * found / b - 1),
+    1 / Z,
+)
 line(6, "put together: your solution is q exp(r/beta) / Z", solution[0], star[0])
 line(7, "and it sums to 1", sum(solution), sympy.Integer(1))
 
 # %% [markdown]
-# $Z(x) = \sum_y \pi_{\mathrm{ref}}(y\mid x) \exp(r(x,y)/\beta)$ is the **partition function**. It is a sum over *all* responses. For a language model these are all strings, so nobody can compute it. Estimating it from samples of the reference is possible but expensive: a few rare responses with high reward carry most of the sum. Remember that: the point of DPO is that nobody has to.
+# $Z(x)$ is the **partition function**. It is a sum over *all* responses. For a language model these are all strings, so nobody can compute it. Estimating it from samples of the reference is possible but expensive: a few rare responses with high reward carry most of the sum. Remember that: the point of DPO is that nobody has to.
 #
 # ### Lines 8 to 10: the same result without calculus
 #
@@ -349,7 +364,7 @@ line(
 line(10, "at p = star the KL is 0: the maximum is beta log Z", J.subs(dict(zip(p, star))), b * sympy.log(Z))
 
 # %% [markdown]
-# Line 9 says everything at once. The first term does not depend on $p$. The second is never positive, and zero only at $p = \pi^*$. So $\pi^*$ is the unique maximiser, the best value is $\beta \log Z(x)$, and **a policy's regret is β times its KL to $\pi^*$**.
+# On the right of line 9 the first term does not depend on $p$. The second is never positive, and zero only at $p = \pi^*$. So $\pi^*$ is the unique maximiser, and the best value is $\beta \log Z(x)$. A policy's **regret** is what it lacks to the best $J$. **It is β times the policy's KL to $\pi^*$.**
 #
 # ## 3. The optimum in floating point
 #
@@ -635,7 +650,7 @@ grade("implicit-reward", implicit_reward)
 # Two tables of rewards, a row per prompt. At the same β, do they have the same optimal policy? They do exactly when in each prompt $r_a(x, y) - r_b(x, y)$ is the same number for all responses (Rafailov et al., definition 1 and lemma 2).
 #
 # - `reward_a`, `reward_b`: `(X, Y)`, prompts × responses.
-# - `tol`: differences within a prompt that are apart by no more than `tol`, in units of reward, count as equal.
+# - `tol`: in units of reward. The differences of a prompt, a row, count as the same number if the row's largest and smallest difference are at most `tol` apart.
 # - Returns **one** bool tensor without dimensions: every prompt must agree.
 #
 # Graded: equivalent or not (2), `tol` in units of reward (1), one bool tensor and inputs unchanged (1).
@@ -718,15 +733,14 @@ ax.plot(
     linestyle="-",
     color=plots.COLOURS[0],
     linewidth=2.5,
-    label="implicit rewards, log Z = 0",
 )
+ax.text(0.5, -2.4, "implicit rewards, Z = 1", fontsize=9, color=plots.COLOURS[0])
 ax.set(
     xlim=(-3, 3), ylim=(-3, 3), xlabel="reward of response 1", ylabel="reward of response 2", aspect="equal"
 )
-ax.legend(loc="lower left")
 plots.show(
     fig,
-    "The plane of rewards for two responses. Every slanted line is one class of rewards with one optimal policy; "
+    "The plane of rewards for two responses (uniform reference, β = 0.5). Every slanted line is one class of rewards with one optimal policy; "
     "the curve of implicit rewards crosses each line exactly once.",
 )
 
@@ -859,11 +873,11 @@ print("log Z still occurs:", "yes" if z in probability.free_symbols else "no")
 #
 # `dpo-gradient-weight` · difficulty 3/5 · about 10 minutes · 5 points
 #
-# With the margin $m = \log\frac{\pi_\theta(y_w)}{\pi_{\mathrm{ref}}(y_w)} - \log\frac{\pi_\theta(y_l)}{\pi_{\mathrm{ref}}(y_l)}$ of a pair, the gradient of its loss is
+# With the margin $m = \log\frac{\pi_\theta(y_w)}{\pi_{\mathrm{ref}}(y_w)} - \log\frac{\pi_\theta(y_l)}{\pi_{\mathrm{ref}}(y_l)}$ of a pair, its loss is $\mathcal{L} = -\log\sigma(\beta m)$ (Rafailov et al., equation 7). The gradient of the loss has the form
 #
-# $$\nabla_\theta \mathcal{L} = -\,\underbrace{\beta\, \sigma(-\beta m)}_{\text{weight}}\; \big[\nabla_\theta \log \pi_\theta(y_w) - \nabla_\theta \log \pi_\theta(y_l)\big]$$
+# $$\nabla_\theta \mathcal{L} = -\,w(m)\, \big[\nabla_\theta \log \pi_\theta(y_w) - \nabla_\theta \log \pi_\theta(y_l)\big]$$
 #
-# (Rafailov et al., section 4, "What does the DPO update do?"). Return the weight.
+# Find the weight $w$.
 #
 # - `margin`: a float tensor of any shape; `beta`: a positive float that is not in the margin yet.
 # - Returns the shape of `margin`.
@@ -875,7 +889,7 @@ print("log Z still occurs:", "yes" if z in probability.free_symbols else "no")
 
 # %% nbgrader={"grade": false, "grade_id": "dpo-gradient-weight", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def dpo_gradient_weight(margin, beta):
-    """beta sigmoid(-beta margin)."""
+    """The factor before the bracket, positive."""
     ### BEGIN SOLUTION
     # d/dx of -log sigmoid(x) is -sigmoid(-x); the chain rule through x = beta * margin gives beta
     return beta * torch.sigmoid(-beta * margin)
@@ -894,6 +908,8 @@ grade("dpo-gradient-weight", dpo_gradient_weight)
 
 # %% [markdown]
 # ### Lines 15 to 17: sympy differentiates
+#
+# The weight is $w(m) = \beta\, \sigma(-\beta m)$ (Rafailov et al., section 4, "What does the DPO update do?"). It is the same for both responses, and it depends on the margin alone.
 
 # %% tags=["experiment"]
 weight = use("dpo-gradient-weight", dpo_gradient_weight)
@@ -973,6 +989,8 @@ def train_dpo(weights, ref, beta, steps, lr=0.1):
 
 # %% [markdown]
 # **First, exact preferences:** every pair, weighted by how often it is shown and by its Bradley–Terry probability. This is the limit of infinitely many comparisons.
+#
+# How far a policy $p$ is from $\pi^*$ is measured in **total variation**, half the sum of $|p - \pi^*|$ over the responses: the largest difference in the probability of any event.
 
 # %% tags=["experiment"]
 wins = use("bradley-terry", bradley_terry)
@@ -1001,7 +1019,7 @@ hat = implied(learned, world.reference.log(), beta)
 for row, marker in zip(range(4), "os^D"):
     order = world.reward[row].argsort()
     ax.plot(world.reward[row][order], hat[row][order], marker=marker, label=f"prompt {row + 1}")
-ax.set(xlabel="true reward", ylabel="implicit reward of the trained policy")
+ax.set(xlabel="true reward", ylabel="implicit reward of the trained policy", aspect="equal")
 ax.legend()
 plots.show(
     fig,
@@ -1044,6 +1062,12 @@ ax.plot(
     sizes, error.mean(1)[-1] * (sizes[-1] / np.array(sizes)) ** 0.5, ":", color="black", label="slope of 1/√n"
 )
 ax.set(xscale="log", yscale="log", xlabel="comparisons (over 8 prompts)", ylabel="total variation to π*")
+ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
+ax.set_yticks(
+    ticks := [t for t in (0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5) if error.min() < t < error.max()],
+    map(str, ticks),
+)
+ax.minorticks_off()
 ax.legend()
 plots.show(
     fig,
@@ -1131,11 +1155,11 @@ print(
 fig, ax = plots.figure()
 for column, name in enumerate(runs):
     ax.plot(range(1, total + 1), loser[:, column], label=name)
-ax.set(xscale="log", yscale="log", xlabel="step", ylabel="P(rejected response)")
+ax.set(xscale="log", yscale="log", ylim=(1e-8, 1), xlabel="step", ylabel="P(rejected response)")
 ax.legend(loc="lower left")
 plots.show(
     fig,
-    "Probability of the rejected response during training on one deterministic preference: it keeps falling under DPO for both betas and levels off under IPO.",
+    "Probability of the rejected response during training on one deterministic preference: it keeps falling under DPO for both betas, at β = 0.1 out of the plot, and levels off under IPO.",
 )
 
 # %% tags=["experiment"]

@@ -28,7 +28,7 @@ def _objective_cases(draw):
     same = draw.probabilities(2, 4)
     rare = torch.tensor([[0.4, 0.6 - 1e-13, 1e-13], [1e-13, 0.3, 0.7 - 1e-13]], dtype=torch.float64)
     return [
-        Case((torch.tensor([0.2, 0.1, 0.7], dtype=torch.float64), q, r, 0.5), label="the worked example, beta .5"),
+        Case((torch.tensor([0.2, 0.1, 0.7], dtype=torch.float64), q, r, 0.5), label="the worked example, π = (.2, .1, .7), beta .5"),
         Case((draw.probabilities(5), draw.probabilities(5), _rewards(draw, 5), beta), label="one prompt"),
         Case((draw.probabilities(3, 4), draw.probabilities(3, 4), _rewards(draw, 3, 4), 2 * beta), label="three prompts"),
         Case((draw.probabilities(2, 3, 2), draw.probabilities(2, 3, 2), _rewards(draw, 2, 3, 2), beta), label="three axes"),
@@ -240,6 +240,17 @@ KL_OBJECTIVE = Exercise(
             "the arguments are probabilities, not log-probabilities; take their logarithms first",
         ),
         Misconception(
+            "everything-as-logs",
+            lambda pi, q, r, beta: (pi.exp() * (r - beta * (pi - q))).sum(-1),
+            "the arguments were taken for log-probabilities; they are probabilities: the weights as they stand, the "
+            "log-ratio after a logarithm",
+        ),
+        Misconception(
+            "no-logarithm",
+            _objective_changed(kl=lambda p, q: (p * (p - q)).sum(-1)),
+            "probabilities were subtracted; the KL weighs the difference of their *logarithms*",
+        ),
+        Misconception(
             "kl-div-batchmean",
             lambda pi, q, r, beta: (
                 (pi * r).sum(-1) - beta * F.kl_div(q.log(), pi, reduction="batchmean").expand(pi.shape[:-1])
@@ -317,7 +328,7 @@ KL_OBJECTIVE = Exercise(
     hints=(
         "E_π[r] is a weighted sum over the last axis. What are the weights?",
         "KL(π‖π_ref) = Σ π (log π - log π_ref), over the same axis. It is subtracted, at the price beta.",
-        "Both terms are expectations under π, so one sum will do: Σ π · (r - beta · log-ratio).",
+        "Both terms weigh by the same π over the same axis. Can what they weigh be put into one bracket, and one sum do both?",
     ),
 )
 
@@ -620,7 +631,7 @@ LOG_PARTITION = Exercise(
     hints=(
         "Z(x) is the expectation of exp(r/beta) under π_ref. Its logarithm is one log-sum-exp.",
         "A factor in front of an exponential is a summand inside it: a · exp(b) = exp(log a + b).",
-        "torch.logsumexp(log π_ref + reward/beta, dim=-1) never forms a large exponential.",
+        "That leaves the log of a sum of exponentials. What is each exponent now? torch has a stable function for it; mind the axis.",
     ),
 )
 

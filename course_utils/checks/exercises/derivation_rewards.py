@@ -120,6 +120,11 @@ IMPLICIT_REWARD = Exercise(
             "the inputs are logarithms already; a second logarithm is too many",
         ),
         Misconception(
+            "difference-of-logs-of-logs",
+            lambda p, q, beta: beta * (p.log() - q.log()),
+            "the inputs are logarithms already, and negative: a second logarithm gives nan",
+        ),
+        Misconception(
             "ratio-to-the-beta",
             lambda p, q, beta: torch.exp(beta * (p - q)),
             "this is the ratio to the power beta; its logarithm is wanted",

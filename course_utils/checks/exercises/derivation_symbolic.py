@@ -1,6 +1,10 @@
 """01-derivation, in symbols: the Lagrangian, its solution, and the partition function that cancels."""
 
+import math
+
+import numpy as np
 import sympy
+import torch
 
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.symbolic import Points, observe_expression, observe_lagrangian
@@ -27,6 +31,11 @@ def _total(terms):
     return sum(terms, sympy.Integer(0))
 
 
+_NUMBERS_ONLY = "math.log, math.exp and float() take numbers; for symbols there are sympy.log and sympy.exp"
+_NUMPY = "numpy's functions do not know symbols; take sympy.log and sympy.exp"
+_TORCH = "torch's functions take tensors, not symbols; write the sigmoid out with sympy.exp"
+
+
 # --- lagrangian ------------------------------------------------------------------------------
 
 
@@ -51,13 +60,13 @@ def _lagrangian_case(draw, n, label, names=0, assumed=True):
 
 
 def _three_responses(draw):
-    return [_lagrangian_case(draw, 3, "three responses")]
+    return [_lagrangian_case(draw, 3, "three responses, at random points")]
 
 
 def _other_lengths(draw):
     return [
-        _lagrangian_case(draw, 2, "two responses, other names", 1),
-        _lagrangian_case(draw, 5, "five responses, no assumptions", 2, assumed=False),
+        _lagrangian_case(draw, 2, "two responses, other names, at random points", 1),
+        _lagrangian_case(draw, 5, "five responses, no assumptions, at random points", 2, assumed=False),
     ]
 
 
@@ -118,6 +127,11 @@ LAGRANGIAN = Exercise(
             "constraint-without-one",
             _lagrangian_changed(constraint=lambda p, q, lam: lam * _total(p)),
             "the multiplier stands with Σp; it belongs with Σp - 1, which is zero where the constraint holds",
+        ),
+        Misconception(
+            "constraint-plus-one",
+            _lagrangian_changed(constraint=lambda p, q, lam: lam * (_total(p) + 1)),
+            "Σp + 1 is held at zero; a constraint is written as what is zero where it holds, and Σp is to be 1",
         ),
         Misconception(
             "constraint-on-reference",
@@ -273,6 +287,9 @@ LAGRANGIAN = Exercise(
             lambda p, q, r, beta, lam: lagrangian(p[:3], q[:3], r[:3], beta, lam),
             "only three responses are looked at; sum over as many as there are",
         ),
+        Misconception("math-log", _lagrangian_changed(kl=lambda p, q: math.log(p[0] / q[0])), _NUMBERS_ONLY),
+        Misconception("numpy-log", _lagrangian_changed(kl=lambda p, q: np.log(p[0] / q[0])), _NUMPY),
+        Misconception("numpy-log-of-a-symbol", _lagrangian_changed(kl=lambda p, q: np.log(p[0])), _NUMPY),
         Misconception(
             "gradient",
             lambda p, q, r, beta, lam: [sympy.diff(lagrangian(p, q, r, beta, lam), a) for a in p],
@@ -336,15 +353,15 @@ def _policy_case(draw, n, label, names=0):
 
 
 def _policy_three(draw):
-    return [_policy_case(draw, 3, "three responses")]
+    return [_policy_case(draw, 3, "three responses, at random points")]
 
 
 def _policy_two(draw):
-    return [_policy_case(draw, 2, "two responses, other names", 1)]
+    return [_policy_case(draw, 2, "two responses, other names, at random points", 1)]
 
 
 def _policy_four(draw):
-    return [_policy_case(draw, 4, "four responses", 2)]
+    return [_policy_case(draw, 4, "four responses, at random points", 2)]
 
 
 def _weights(exponent=lambda c, beta: c / beta, reference=lambda b, beta: b):
@@ -433,7 +450,11 @@ SOLVE_OPTIMAL_POLICY = Exercise(
             _weights(lambda c, beta: c * beta),
             "the reward is multiplied by beta; a dearer KL must keep the policy closer to the reference",
         ),
-        Misconception("no-beta", _weights(lambda c, beta: c), "beta is missing: the exponent is r/beta"),
+        Misconception(
+            "no-beta",
+            _weights(lambda c, beta: c),
+            "beta is missing: in the slope it stands before log p, so solving for log p divides by it",
+        ),
         Misconception(
             "no-reference",
             _weights(reference=lambda b, beta: 1),
@@ -504,7 +525,7 @@ SOLVE_OPTIMAL_POLICY = Exercise(
         Misconception(
             "reference-only",
             lambda q, r, beta: list(q),
-            "this is the reference; the reward tilts it by exp(r/beta)",
+            "this is the reference; the reward does not occur",
         ),
         Misconception(
             "beta-squared",
@@ -520,6 +541,19 @@ SOLVE_OPTIMAL_POLICY = Exercise(
             ],
             "these are odds: each numerator is divided by the sum of the others; its own belongs in the sum too",
         ),
+        Misconception(
+            "numerators-times-e",
+            lambda q, r, beta: [w * sympy.exp(-1) for w in solve_optimal_policy(q, r, beta)],
+            "a factor exp(-1) is left in the numerators and not in their sum; divide by the sum of what stands above",
+        ),
+        Misconception(
+            "a-dict",
+            lambda q, r, beta: dict(zip(q, solve_optimal_policy(q, r, beta), strict=True)),
+            "this is a dict; a list in the order of q is wanted",
+        ),
+        Misconception("math-exp", lambda q, r, beta: [math.exp(r[0] / beta)], _NUMBERS_ONLY),
+        Misconception("numpy-exp", lambda q, r, beta: [np.exp(r[0] / beta)], _NUMPY),
+        Misconception("numpy-exp-of-a-sum", lambda q, r, beta: [np.exp(r[0] / beta - 1)], _NUMPY),
         Misconception(
             "text",
             lambda q, r, beta: [str(w) for w in solve_optimal_policy(q, r, beta)],
@@ -590,8 +624,9 @@ SOLVE_OPTIMAL_POLICY = Exercise(
     },
     hints=(
         "The derivative of the Lagrangian by one p holds no other p. Set it to zero and solve for log p.",
-        "Every p(y) is q(y) exp(r(y)/beta) times a factor that does not depend on y (the multiplier is in it).",
-        "The factor is the same for all responses, and Σp = 1 determines it: divide by the sum.",
+        "Some terms of log p(y) depend on the response, the others are the same for all. Exponentiated, those others "
+        "are one common factor; the multiplier is in it.",
+        "That factor need not be found by itself: leave it out, and divide by whatever makes Σp = 1.",
     ),
 )
 
@@ -619,8 +654,10 @@ def _preference_case(draw, label, names, assumed):
 def _preference_cases(draw):
     names = ("policy_w", "policy_l", "ref_w", "ref_l", "log_z", "beta"), ("a", "b", "c", "d", "Z", "t")
     return [
-        _preference_case(draw, "a pair", names[0], True),
-        _preference_case(draw, "a pair with other symbols, no assumptions", names[1], False),
+        _preference_case(draw, "a pair, at random points", names[0], True),
+        _preference_case(
+            draw, "a pair with other symbols, no assumptions, at random points", names[1], False
+        ),
     ]
 
 
@@ -765,6 +802,29 @@ CANCEL_PARTITION = Exercise(
             "undefined-function",
             _of_margin(lambda w, v, a, b, beta, z: sympy.Function("sigma")(beta * ((w - a) - (v - b)))),
             "sigma is a function that sympy does not know; write it out as 1 / (1 + exp(-x))",
+        ),
+        Misconception(
+            "torch-sigmoid",
+            _of_margin(lambda w, v, a, b, beta, z: torch.sigmoid(beta * ((w - a) - (v - b)))),
+            _TORCH,
+        ),
+        Misconception(
+            "torch-sigmoid-of-a-sum",
+            _of_margin(lambda w, v, a, b, beta, z: torch.sigmoid(beta * (w - a) - beta * (v - b))),
+            _TORCH,
+        ),
+        Misconception(
+            "math-exp", _of_margin(lambda w, v, a, b, beta, z: math.exp(beta * (w - a))), _NUMBERS_ONLY
+        ),
+        Misconception(
+            "numpy-exp",
+            _of_margin(lambda w, v, a, b, beta, z: 1 / (1 + np.exp(-beta * ((w - a) - (v - b))))),
+            _NUMPY,
+        ),
+        Misconception(
+            "numpy-exp-of-a-sum",
+            _of_margin(lambda w, v, a, b, beta, z: 1 / (1 + np.exp(beta * (v - b) - beta * (w - a)))),
+            _NUMPY,
         ),
         Misconception(
             "log-odds",
