@@ -35,6 +35,7 @@ notebooks: setup
 	$(PY) notebooks
 
 full: setup
+	$(PY) measure
 	COURSE_SCALE=full $(PY) course
 
 doctor: setup

@@ -16,6 +16,7 @@ def main(arguments=None):
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="default: all")
+    commands.add_parser("measure", help="run the long experiments anew and keep their results (make full)")
     test = commands.add_parser("test", help="run the tests, without network where the system allows it")
     test.add_argument("--browser", action="store_true", help="only those that drive a browser")
     lab = commands.add_parser("lab", help="open JupyterLab on your copies in work/")
@@ -35,6 +36,10 @@ def main(arguments=None):
         from course_utils.commands.course import build_notebooks
 
         return build_notebooks(names)
+    if asked.command == "measure":
+        from course_utils.commands.measure import run_measurements
+
+        return run_measurements()
     if asked.command == "test":
         from course_utils.commands.test import run_tests
 

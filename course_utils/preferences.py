@@ -50,3 +50,36 @@ def _row(examples, i, side):
             raise ValueError(f"examples[{i}][{key!r}] is empty")
         found.append(ids)
     return found
+
+
+def online_pairs(rewards, group_size):
+    """Preference pairs out of samples that were judged just now: best against worst of each prompt's group.
+
+    The data step of online DPO (Guo et al. 2024, OAIF, arXiv 2402.04792, with two samples a prompt; with
+    more, best against worst is one choice of several). A group whose best reward equals its worst shows
+    no preference and gives no pair.
+
+    Args:
+        rewards: (N,), a tensor or another sequence of numbers; the rewards of one prompt's samples
+            stand side by side.
+        group_size: samples of one prompt, at least 2; divides N.
+
+    Returns:
+        (chosen_idx, rejected_idx): two int64 tensors (P,), P <= N / group_size, of positions in `rewards`,
+        groups in order, on the device of `rewards`. Of several best (or worst) the first is taken. They
+        are positions: nothing here has a gradient.
+
+    Raises:
+        ValueError: `rewards` is empty or has more than one axis, or `group_size` is below 2 or does
+            not divide N.
+    """
+    rewards = torch.as_tensor(rewards).detach()
+    if rewards.dim() != 1 or len(rewards) == 0:
+        raise ValueError(f"rewards must be (N,) with N >= 1, not {tuple(rewards.shape)}")
+    if group_size < 2 or len(rewards) % group_size:
+        raise ValueError(f"group_size must be at least 2 and divide {len(rewards)}, not {group_size}")
+    groups = rewards.reshape(-1, group_size)
+    best, worst = groups.argmax(1), groups.argmin(1)
+    starts = torch.arange(len(groups), device=rewards.device) * group_size
+    kept = groups.amax(1) > groups.amin(1)
+    return (starts + best)[kept], (starts + worst)[kept]

@@ -1,4 +1,4 @@
-"""The batch of preferences, token by token; the length bias."""
+"""The batch of preferences, token by token; the length bias; online pairs."""
 
 import copy
 
@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from course_utils.evaluation import length_bias
-from course_utils.preferences import collate_preferences
+from course_utils.preferences import collate_preferences, online_pairs
 
 PAIRS = [
     {"prompt": [5, 0], "chosen": [7, 8, 0], "rejected": [9]},
@@ -91,3 +91,44 @@ def test_length_bias_where_it_is_not_defined():
 def test_length_bias_refuses_by_name(rewards, lengths, named):
     with pytest.raises(ValueError, match=f"^{named} "):
         length_bias(rewards, lengths)
+
+
+def test_online_pairs_by_hand():
+    rewards = torch.tensor([0.5, 2.0, -1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 0.0, 1.0, 0.0, 1.0])
+    kept = rewards.clone()
+    chosen, rejected = online_pairs(rewards, 4)
+    assert chosen.tolist() == [1, 9]  # the second group shows no preference
+    assert rejected.tolist() == [2, 8]
+    assert chosen.dtype == rejected.dtype == torch.int64
+    assert torch.equal(kept, rewards)
+
+
+def test_online_pairs_are_the_best_and_the_worst_of_every_group():
+    rewards = torch.randn(60, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    for size in (2, 3, 5, 60):
+        chosen, rejected = online_pairs(rewards, size)
+        groups = rewards.detach().reshape(-1, size)
+        assert torch.equal(rewards.detach()[chosen], groups.amax(1))
+        assert torch.equal(rewards.detach()[rejected], groups.amin(1))
+        assert (chosen // size).tolist() == (rejected // size).tolist() == list(range(60 // size))
+
+
+def test_without_a_difference_there_is_no_online_pair():
+    for chosen, rejected in (online_pairs(torch.ones(6), 3), online_pairs([0, 0], 2)):
+        assert chosen.shape == rejected.shape == (0,)
+        assert chosen.dtype == rejected.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("rewards", "size", "named"),
+    [
+        (torch.zeros(0), 2, "rewards"),
+        (torch.zeros(2, 4), 4, "rewards"),
+        (torch.zeros(6), 4, "group_size"),
+        (torch.zeros(6), 1, "group_size"),
+        (torch.zeros(6), 0, "group_size"),
+    ],
+)
+def test_online_pairs_refuse_by_name(rewards, size, named):
+    with pytest.raises(ValueError, match=f"^{named} "):
+        online_pairs(rewards, size)

@@ -7,6 +7,7 @@ MODULES = {
     "00-start-here": "start_here",
     "01-derivation": "derivation",
     "02-dpo-from-scratch": "dpo_from_scratch",
+    "03-method-comparison": "method_comparison",
 }
 
 

@@ -1,0 +1,71 @@
+"""The long experiments behind the notebooks, run anew and kept in course_utils/measured."""
+
+import time
+
+from rich.console import Console
+
+from course_utils.measured import keep
+
+SEEDS = (0, 1, 2)
+
+
+def run_measurements():
+    """Run every long experiment and write its file; returns an exit status."""
+    console = Console()
+    for name, experiment in EXPERIMENTS.items():
+        start = time.perf_counter()
+        rows, settings = experiment(lambda line: console.print(line, highlight=False))
+        keep(name, rows, settings, time.perf_counter() - start)
+        console.print(f"{name}: {len(rows)} rows in {(time.perf_counter() - start) / 60:.1f} minutes")
+    return 0
+
+
+def _method_comparison(say):
+    """Notebook 03: the eight methods and their relatives, as stated and pushed too far, on three seeds."""
+    from course_utils.methods.compare import BESIDE, BUDGET, GAMED, METHODS, compare, make_bench
+
+    runs = [(name, pushed) for pushed in (True, False) for name in METHODS]
+    runs += [(name, False) for name in (*GAMED, *BESIDE)]
+    # the longest first, so that no worker waits long for the other at the end
+    rows = []
+    for seed in SEEDS:
+        bench = make_bench(seed)
+        say(f"seed {seed}: the start has gold {bench.base_gold.mean():.2f}")
+        start = {"method": "start", "seed": seed, "pushed": False, "gold": bench.base_gold.mean().item()}
+        rows += [start | {"seconds": bench.costs["SFT"]}]
+        rows += [
+            {"method": "reward model", "seed": seed, "pushed": False, "seconds": bench.costs["reward model"]}
+        ]
+        rows += compare(runs, bench, progress=lambda row: say(_line(row)))
+    settings = {"seeds": SEEDS, "budget": BUDGET}
+    for name, method in {**METHODS, **GAMED, **BESIDE}.items():
+        settings[name] = {
+            "stated": _plain(method.settings),
+            "pushed": _plain(method.settings | method.pushed) if method.pushed else None,
+        }
+    return rows, settings
+
+
+def _trl_parity(say):
+    """Notebook 03: our losses and gradients against trl's trainers."""
+    from course_utils.trl_parity import PARITY
+
+    rows = []
+    for name, function, note in PARITY:
+        ours, theirs, gradient = function()
+        rows.append({"trainer": name, "ours": ours, "trl": theirs, "gradient": gradient, "note": note})
+        say(f"{name}: {ours:.6f} {theirs:.6f} {gradient:.1e}")
+    return rows, {"trainers": len(rows)}
+
+
+EXPERIMENTS = {"method_comparison": _method_comparison, "trl_parity": _trl_parity}
+
+
+def _line(row):
+    kind = "pushed" if row["pushed"] else "stated"
+    return f"  {row['method']:22} {kind}  gold {row['gold']:6.2f}  KL {row['kl']:6.2f}  {row['seconds']:5.1f} CPU-s"
+
+
+def _plain(settings):
+    """Functions by their names, so that JSON can hold them."""
+    return {key: getattr(value, "__name__", value) for key, value in settings.items()}
