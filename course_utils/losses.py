@@ -252,7 +252,7 @@ def simpo_loss(chosen_mean_logp, rejected_mean_logp, beta=2.0, gamma=1.0):
     """-log sigmoid(beta (chosen - rejected) - gamma): simple preference optimisation, without a reference.
 
     Meng et al. 2024, arXiv 2405.14734, eq. 4 to 6. gamma is the target margin in units of the reward: beta does
-    not multiply it. (`trl` and others pass the ratio gamma/beta to the same function.)
+    not multiply it. (`trl`'s simpo_gamma is the same number; HALOs asks for the ratio gamma/beta.)
 
     Args:
         chosen_mean_logp, rejected_mean_logp: (B,), log-probabilities of the responses under the policy,

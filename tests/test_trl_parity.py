@@ -1,7 +1,9 @@
-"""Our batch, loss and gradient against an independent implementation: `trl`'s DPOTrainer, on the same pairs."""
+"""Our batches, losses and gradients against an independent implementation: `trl`'s trainers, fed the same."""
 
 import copy
+import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from course_utils.losses import dpo_loss, dpo_metrics
 from course_utils.methods import train_step
 from course_utils.preferences import collate_preferences
 from course_utils.testbed import models, text
+from course_utils.trl_parity import PARITY, offline, online
 
 pytest.importorskip("trl")
 BETA = 0.3
@@ -126,3 +129,48 @@ def test_the_chunked_log_probabilities_of_a_model(pairs, policy):
         chunked = chunked_token_logprobs(hidden, policy.lm_head.weight, batch["labels"][:, 1:].flatten(), 50)
         whole = token_logprobs(policy(**inputs).logits, batch["labels"])
     assert torch.allclose(chunked.view_as(whole), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "compare", [function for _, function, _ in PARITY], ids=[name for name, *_ in PARITY]
+)
+def test_the_loss_and_every_gradient_of_a_trainer(compare):
+    ours, theirs, gradient = compare()
+    assert ours == pytest.approx(theirs, rel=0, abs=1e-5)
+    assert gradient < 1e-5
+
+
+ALIGNED = [offline.ipo, offline.kto, offline.simpo, offline.orpo, offline.reward]
+
+
+@pytest.mark.parametrize("compare", ALIGNED, ids=lambda function: function.__name__)
+def test_a_convention_that_is_not_aligned_shows(compare):
+    ours, theirs, gradient = compare(aligned=False)
+    assert abs(ours - theirs) > 5e-3
+    assert gradient > 5e-3
+
+
+def test_ipo_on_sums_is_not_ipo_on_means():
+    ours, theirs, _ = offline.ipo(aligned=False)
+    assert abs(ours - theirs) > 1e-2
+
+
+def test_the_kl_weight_of_grpo_changes_the_gradient_and_not_the_loss():
+    ours, theirs, gradient = online.grpo(aligned=False)
+    assert ours == pytest.approx(theirs, rel=0, abs=1e-5)
+    assert gradient > 1e-2
+
+
+def test_the_comparisons_leave_the_random_state_alone():
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    online.rloo()
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_ppo_is_not_in_trl_any_more():
+    with pytest.raises(ImportError):
+        from trl import PPOTrainer  # noqa: F401
+    with pytest.raises(ImportError):
+        import trl.experimental.ppo  # noqa: F401

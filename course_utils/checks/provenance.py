@@ -16,6 +16,7 @@ ANSWERS = (
     "constitution",
     "decisions",
     "methods",
+    "trl_parity",
     "feedback",
     "evaluation",
     "goodhart",
