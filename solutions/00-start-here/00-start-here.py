@@ -313,5 +313,6 @@ progress()
 # |---|---|
 # | 01 · derivation | derive DPO, every line executed in symbols and in numbers |
 # | 02 · DPO from scratch | train a small language model on preferences by hand, and see what gets worse |
+# | 03 · eight methods | write the core of seven more methods, and compare all eight in one world |
 #
 # Next: [01 · derivation](../01-derivation/01-derivation.ipynb).

@@ -1,0 +1,52 @@
+"""The kept results: where they come from, and that they hold what the notebooks say of them."""
+
+import pytest
+
+from course_utils import measured
+from course_utils.methods.compare import BESIDE, BUDGET, GAMED, METHODS
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in measured.FOLDER.glob("*.json")))
+def test_kept_results_say_when_and_on_what(name):
+    rows, provenance = measured.read(name)
+    assert len(rows)
+    assert set(provenance) == {"date", "machine", "versions", "seconds", "settings"}
+    assert set(provenance["versions"]) == set(measured.LIBRARIES)
+    assert provenance["date"] in measured.told(provenance)
+
+
+def test_what_is_not_kept_is_named():
+    with pytest.raises(ValueError, match="'nothing' is not kept; there is .*method_comparison"):
+        measured.read("nothing")
+
+
+def test_results_are_read_as_they_were_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "FOLDER", tmp_path)
+    measured.keep("two", [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], {"seeds": (0, 1)}, 12.3)
+    rows, provenance = measured.read("two")
+    assert rows.to_dict("records") == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    assert provenance["seconds"] == 12 and provenance["settings"] == {"seeds": [0, 1]}
+
+
+def test_each_of_the_eight_beats_its_start_in_every_seed():
+    rows, provenance = measured.read("method_comparison")
+    starts = rows[rows.method == "start"].set_index("seed").gold
+    assert len(starts) >= 3 and provenance["settings"]["budget"] == BUDGET
+    for name in METHODS:
+        stated = rows[(rows.method == name) & ~rows.pushed].set_index("seed").gold
+        assert (stated > starts).all() and len(stated) == len(starts), name
+
+
+def test_the_kept_settings_are_those_of_the_package():
+    from course_utils.commands.measure import _plain
+
+    settings = measured.read("method_comparison")[1]["settings"]
+    for name, method in {**METHODS, **GAMED, **BESIDE}.items():
+        assert settings[name]["stated"] == _plain(method.settings), name
+        pushed = _plain(method.settings | method.pushed) if method.pushed else None
+        assert settings[name]["pushed"] == pushed, name
+
+
+def test_trl_agrees_to_1e_minus_5():
+    rows, _ = measured.read("trl_parity")
+    assert ((rows.ours - rows.trl).abs() < 1e-5).all() and (rows.gradient < 1e-5).all()
