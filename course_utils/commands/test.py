@@ -18,7 +18,8 @@ def run_tests(browser=False):
         [("the browser", ["tests", "-m", "browser"], "fast")]
         if browser
         else [
-            ("the suite", ["tests", "-m", "not browser"], "fast"),
+            # a file stays with one of the two workers, so that what its tests share is made once
+            ("the suite", ["tests", "-m", "not browser", "-n", "2", "--dist", "loadfile"], "fast"),
             ("solved notebooks, outputs compared", ["--nbval", *nbval, *solved], "default"),
             ("released notebooks, unsolved", ["--nbval-lax", *nbval, *released], "fast"),
         ]
