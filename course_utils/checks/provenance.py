@@ -20,6 +20,7 @@ ANSWERS = (
     "feedback",
     "evaluation",
     "goodhart",
+    "training",
     "checks.exercises",
 )
 

@@ -1,0 +1,90 @@
+"""One training by command, so that a scheduler or `accelerate launch` can start it.
+
+    python -m course_utils.training kto --model FOLDER --train votes.jsonl --output runs/1 --steps 100
+    accelerate launch --multi_gpu --num_processes 2 -m course_utils.training kto ...
+
+`--multi_gpu` is right without a GPU too: the processes then talk over gloo. With `--cpu`, accelerate (1.15)
+starts one process whatever `--num_processes` says, unless it is given MPI.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from course_utils.training.dpo import train_dpo_lora
+from course_utils.training.kto import train_kto_lora
+from course_utils.training.lora import Recipe
+
+# Fields of the recipe that have a default of their own here.
+COMMON = {"beta": 0.1, "lr": 1e-4, "steps": 100, "batch_size": 16}
+
+
+def main(arguments=None):
+    """Run one training; returns its `Training`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m course_utils.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("method", choices=["kto", "dpo"])
+    parser.add_argument("--model", required=True, help="folder, or name on the hub")
+    parser.add_argument("--train", required=True, help=".jsonl or .parquet with the method's columns")
+    parser.add_argument("--validation", help="the same, held out")
+    parser.add_argument("--output", required=True, help="folder for checkpoints and the adapter")
+    parser.add_argument("--weights", type=float, nargs=2, default=(1.0, 1.0), help="KTO: lambda_D lambda_U")
+    parser.add_argument("--checkpoint-every", type=int, default=50)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on at the newest checkpoint, if there is one"
+    )
+    for field in dataclasses.fields(Recipe):
+        default = COMMON.get(field.name, field.default)
+        if field.name == "modules":
+            parser.add_argument("--modules", nargs="+", help="default: all linear layers but the head")
+        else:
+            option = "--" + field.name.replace("_", "-")
+            parser.add_argument(option, type=type(default), default=default, help=f"default {default}")
+    asked = parser.parse_args(arguments)
+
+    recipe = {field.name: getattr(asked, field.name) for field in dataclasses.fields(Recipe)}
+    recipe["modules"] = tuple(asked.modules) if asked.modules else "all-linear"
+    train = train_kto_lora if asked.method == "kto" else train_dpo_lora
+    own = {"weights": tuple(asked.weights)} if asked.method == "kto" else {}
+    result = train(
+        asked.model,
+        read(asked.train),
+        read(asked.validation) if asked.validation else None,
+        asked.output,
+        checkpoint_every=asked.checkpoint_every,
+        resume=asked.resume,
+        progress=lambda step, loss: print(f"{step}/{asked.steps} loss {loss:.4f}", flush=True),
+        **own,
+        **recipe,
+    )
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"{result.adapter} after {result.seconds:.0f} s")
+    return result
+
+
+def read(path):
+    """A JSON Lines or Parquet file as a `datasets.Dataset`.
+
+    Raises:
+        ValueError: the name has another ending.
+    """
+    import pandas as pd
+    from datasets import Dataset
+
+    kind = Path(path).suffix
+    if kind == ".parquet":
+        return Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
+    if kind == ".jsonl":
+        # not by pandas, which guesses: an answer such as "42" stays a text
+        with open(path, encoding="utf-8") as lines:
+            return Dataset.from_list([json.loads(line) for line in lines if line.strip()])
+    raise ValueError(f"{path}: a .jsonl or .parquet file is wanted")
+
+
+if __name__ == "__main__":
+    main()
