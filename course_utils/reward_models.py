@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_utils.arguments import check_vectors
+from course_utils.arguments import check_not_negative, check_vectors, kind
 from course_utils.testbed import models
 
 
@@ -27,6 +27,47 @@ def reward_model_loss(chosen_rewards, rejected_rewards):
     """
     check_vectors(chosen_rewards=chosen_rewards, rejected_rewards=rejected_rewards)
     return -F.logsigmoid(chosen_rewards - rejected_rewards)
+
+
+ENSEMBLE_RULES = ("mean", "min", "percentile25", "uwo")
+
+
+def ensemble_reward(rewards, rule, coef=1.0):
+    """One reward from those of M reward models, response by response (Coste et al. 2023, eq. 3-5).
+
+    "mean" (eq. 3) averages noise out, but is not conservative: it trusts responses that the models disagree on.
+    "min" (eq. 4, worst-case optimisation) takes the lowest.
+    "percentile25" takes the 25th percentile, between two models by linear interpolation; not in that paper.
+    "uwo" (eq. 5, uncertainty-weighted optimisation) takes the mean minus coef times the variance over the models,
+    the population's (divided by M). No rule sees an error that all models share.
+
+    Args:
+        rewards: (M, B), reward of each of B responses under each of M models.
+        rule: one of the four words.
+        coef: weight of the variance in "uwo", finite and >= 0; not used by the others.
+
+    Returns:
+        (B,), not reduced over responses. Gradients flow into `rewards` ("min" and "percentile25": into the models
+        that give the value).
+
+    Raises:
+        ValueError: `rewards` is not a float tensor of shape (M, B) with M, B >= 1; `rule` is another word; `coef` is
+            negative or not finite.
+    """
+    if not isinstance(rewards, torch.Tensor) or rewards.dim() != 2 or not rewards.is_floating_point():
+        raise ValueError(f"rewards must be a float tensor of shape (M, B), not {kind(rewards)}")
+    if rewards.numel() == 0:
+        raise ValueError("rewards is empty")
+    check_not_negative(coef=coef)
+    if rule == "mean":
+        return rewards.mean(0)
+    if rule == "min":
+        return rewards.amin(0)
+    if rule == "percentile25":
+        return rewards.quantile(0.25, dim=0)
+    if rule == "uwo":
+        return rewards.mean(0) - coef * rewards.var(0, correction=0)
+    raise ValueError(f"rule must be one of {', '.join(ENSEMBLE_RULES)}, not {rule!r}")
 
 
 class ScalarModel(nn.Module):
@@ -81,7 +122,9 @@ class RewardModel(nn.Module):
         self.spread *= scores.std().item()
 
 
-def train_reward_model(pairs, vocabulary, width=32, steps=200, batch_size=64, lr=2e-3, seed=0, progress=None):
+def train_reward_model(
+    pairs, vocabulary, width=32, steps=200, batch_size=64, lr=2e-3, seed=0, watch=None, progress=None
+):
     """A small reward model from scratch, fitted to preference pairs by `reward_model_loss`.
 
     AdamW, the learning rate falling linearly to a tenth, gradient norm clipped at 1. Prompts must be
@@ -93,6 +136,7 @@ def train_reward_model(pairs, vocabulary, width=32, steps=200, batch_size=64, lr
         width: of the 2-layer transformer.
         steps, batch_size, lr: of the training; batches are drawn with replacement.
         seed: of initialisation and batches.
+        watch: called with the model before it is trained, or None; a meter counts from there.
         progress: called with (step, loss), or None.
 
     Returns:
@@ -101,6 +145,8 @@ def train_reward_model(pairs, vocabulary, width=32, steps=200, batch_size=64, lr
     if not pairs:
         raise ValueError("pairs is empty")
     model = RewardModel(ScalarModel(models.small_model(vocabulary, width, seed=seed).model, seed))
+    if watch:
+        watch(model)
     prompts = torch.tensor([pair["prompt"] for pair in pairs])
     sides = [_tokens(prompts, [pair[side] for pair in pairs]) for side in ("chosen", "rejected")]
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)

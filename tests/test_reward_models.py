@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from course_utils.reward_models import RewardModel, ScalarModel, reward_model_loss, train_reward_model
+from course_utils.reward_models import (
+    RewardModel,
+    ScalarModel,
+    ensemble_reward,
+    reward_model_loss,
+    train_reward_model,
+)
 from course_utils.testbed import models, text
 
 
@@ -73,3 +79,30 @@ def test_a_score_counts_the_response_only_and_does_not_depend_on_padding():
 def test_no_pairs_are_refused():
     with pytest.raises(ValueError, match="^pairs "):
         train_reward_model([], 44)
+
+
+@pytest.mark.parametrize(
+    ("rule", "reward"), [("mean", 1.6), ("min", 1.0), ("percentile25", 1.1), ("uwo", 1.346667)]
+)
+def test_the_rules_of_an_ensemble_worked_by_hand(rule, reward):
+    rewards = torch.tensor([[1.0, -1.0], [1.2, 2.0], [2.6, 0.5]], dtype=torch.float64)
+    assert ensemble_reward(rewards, rule, 0.5)[0].item() == pytest.approx(reward, abs=1e-6)
+    assert ensemble_reward(rewards.float(), rule).dtype == torch.float32
+    assert torch.autograd.gradcheck(lambda r: ensemble_reward(r, rule, 0.5), rewards.requires_grad_())
+
+
+def test_one_model_is_no_reason_for_caution():
+    rewards = torch.tensor([[0.5, -2.0]])
+    for rule in ("mean", "min", "percentile25", "uwo"):
+        torch.testing.assert_close(ensemble_reward(rewards, rule, 3.0), rewards[0])
+
+
+def test_wrong_ensembles_are_refused_by_name():
+    good = torch.zeros(2, 3)
+    for wrong in (torch.zeros(3), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(0, 3)):
+        with pytest.raises(ValueError, match="^rewards "):
+            ensemble_reward(wrong, "mean")
+    with pytest.raises(ValueError, match="^rule "):
+        ensemble_reward(good, "median")
+    with pytest.raises(ValueError, match="^coef "):
+        ensemble_reward(good, "uwo", -1.0)

@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 
 from course_utils.commands.paths import kernel_environment
 
-CELL_TIMEOUT = 120  # seconds; at the full scale there is none
+CELL_TIMEOUT = 400  # seconds, enough on a busy machine; at the full scale there is none
 
 
 @dataclass(frozen=True)

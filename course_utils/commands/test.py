@@ -6,7 +6,7 @@ import sys
 from course_utils.commands import offline
 from course_utils.commands.paths import ROOT, assignments, kernel_environment
 
-NBVAL_TIMEOUT = "120"  # seconds a cell
+NBVAL_TIMEOUT = "400"  # seconds a cell, enough on a busy machine
 
 
 def run_tests(browser=False):

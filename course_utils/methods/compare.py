@@ -29,7 +29,7 @@ class Method:
 
     Attributes:
         train: a loop of `methods`.
-        settings: what it is called with; "steps", "iterations" and "revision_steps" are its length.
+        settings: what it is called with; "steps", "iterations", "revision_steps" and "drafts" are its length.
         example: what the meter counts as one example.
         judge: what scores samples while it trains: None, "reward model", or a verifier of the text world.
         pushed: settings that push it too far.
@@ -45,7 +45,17 @@ class Method:
 METHODS = {
     "PPO-RLHF": Method(
         train_ppo,
-        {"kl_coef": 0.5, "lr": 3e-4, "iterations": 50, "rollouts": 48, "epochs": 2, "minibatch": 24},
+        {
+            "kl_coef": 0.5,
+            "lr": 3e-4,
+            "critic_lr": 1e-3,
+            "iterations": 50,
+            "rollouts": 48,
+            "epochs": 2,
+            "minibatch": 24,
+            "clip": 0.2,
+            "lam": 0.95,
+        },
         "response",
         "reward model",
         {"kl_coef": 0.0, "iterations": 100},
@@ -54,13 +64,13 @@ METHODS = {
         train_dpo,
         {"beta": 0.5, "lr": 2e-4, "steps": 75, "batch_size": 32},
         "pair",
-        pushed={"beta": 0.1, "lr": 5e-4, "steps": 300},
+        pushed={"beta": 0.02, "lr": 1e-3, "steps": 300},
     ),
     "IPO": Method(
         train_ipo,
         {"tau": 0.2, "lr": 3e-4, "steps": 75, "batch_size": 32},
         "pair",
-        pushed={"tau": 0.02, "lr": 5e-4, "steps": 300},
+        pushed={"tau": 0.005, "lr": 1e-3, "steps": 300},
     ),
     "KTO": Method(
         train_kto,
@@ -76,13 +86,22 @@ METHODS = {
     ),
     "Constitutional AI": Method(
         train_constitutional,
-        {"revision_steps": 25, "kl_coef": 0.5, "lr": 2e-4, "iterations": 50},
+        {
+            "drafts": 1000,
+            "revision_steps": 25,
+            "revision_lr": 1e-3,
+            "kl_coef": 0.5,
+            "lr": 2e-4,
+            "iterations": 50,
+            "groups": 8,
+            "group_size": 8,
+        },
         "response",
         pushed={"kl_coef": 0.0, "lr": 1e-3, "iterations": 100},
     ),
     "online DPO": Method(
         train_online_dpo,
-        {"beta": 0.5, "lr": 1e-4, "iterations": 75, "pairs": 32},
+        {"beta": 1.0, "lr": 1e-4, "iterations": 75, "pairs": 32},
         "pair",
         "reward model",
         {"beta": 0.05, "lr": 3e-4, "iterations": 150},
@@ -141,31 +160,38 @@ class Bench:
         start: a `Start`.
         reward_model: fitted to the start's pairs.
         prompts: (N, 8), for evaluation only.
-        base_gold: (N,), gold rewards of one sample of the start for each of them.
-        costs: {"SFT": Meter, "reward model": Meter}, what setting up took.
+        base: one sample of the start for each of them.
+        base_gold: (N,), the gold rewards of these samples.
+        costs: {"SFT": Meter, "reward model": Meter}, what setting up took (SFT's passes are not counted).
         seed: of all of it.
     """
 
     start: object
     reward_model: torch.nn.Module
     prompts: torch.Tensor
+    base: list
     base_gold: torch.Tensor
     costs: dict
     seed: int
 
 
-def make_bench(seed, sft_steps=300, pairs=1000, reward_steps=200, evaluate=600, progress=None):
+def make_bench(seed, sft_steps=300, pairs=3000, reward_steps=300, evaluate=600, progress=None):
     """The start of a seed, a reward model fitted to its pairs, and the prompts on which policies are measured."""
     with Meter() as sft:
         start = make_start(seed, sft_steps, pairs, progress)
     with Meter() as fitting:
         reward_model = train_reward_model(
-            start.pairs, len(text.VOCABULARY), steps=reward_steps, seed=seed, progress=progress
+            start.pairs,
+            len(text.VOCABULARY),
+            steps=reward_steps,
+            seed=seed,
+            watch=partial(fitting.watch, "reward model"),
+            progress=progress,
         )
     prompts = text.make_prompts(evaluate, seed=50_000 + seed)
     base = models.sample(start.model, prompts, text.MAX_RESPONSE, seed=90_000 + seed)
-    costs = {"SFT": sft.seconds, "reward model": fitting.seconds}
-    return Bench(start, reward_model, prompts, text.gold_rewards(prompts, base), costs, seed)
+    costs = {"SFT": sft, "reward model": fitting}
+    return Bench(start, reward_model, prompts, base, text.gold_rewards(prompts, base), costs, seed)
 
 
 def run_method(name, bench, share=1.0, pushed=False):
@@ -179,12 +205,12 @@ def run_method(name, bench, share=1.0, pushed=False):
 
     Returns:
         A dict, one row of the table: see `measure`, and "method", "seed", "pushed", "seconds" (CPU),
-        "passes" (forward-equivalents an example) and "example", "generated" (tokens), "models", "peak"
-        (bytes).
+        "passes" (forward-equivalents an example), "by_role" (all of them, by the model's role), "example" (what that is) and "examples" (how many),
+        "generated" (tokens), "models", "peak" (bytes).
     """
     method = {**METHODS, **GAMED, **BESIDE}[name]
     settings = method.settings | (method.pushed if pushed else {})
-    for length in ("steps", "iterations", "revision_steps"):
+    for length in ("steps", "iterations", "revision_steps", "drafts"):
         if length in settings:
             settings[length] = max(2, round(share * settings[length]))
     with Meter() as meter:
@@ -201,7 +227,9 @@ def run_method(name, bench, share=1.0, pushed=False):
         **measure(policy, bench),
         "seconds": meter.seconds,
         "passes": meter.per_example(),
+        "by_role": dict(meter.passes),
         "example": method.example,
+        "examples": meter.examples,
         "generated": meter.generated,
         "models": meter.models,
         "peak": meter.peak,
@@ -233,31 +261,43 @@ def measure(policy, bench):
         "win_low": low,
         "win_high": high,
         "length": sum(map(text.length, responses)) / len(responses),
-        **{
-            verifier.__name__: verifiers.rewards(verifier, prompts, responses).mean().item()
-            for verifier in (verifiers.states_the_fact, verifiers.contradicts_nothing, verifiers.whole_answer)
-        },
+        **passed(prompts, responses),
         "variety": sum(len(set(group)) for group in groups) / len(drawn),
     }
 
 
-def compare(runs, bench, share=1.0, workers=2, progress=None):
+def passed(prompts, responses):
+    """The share of the responses that each verifier passes, by the verifier's name."""
+    return {
+        verifier.__name__: verifiers.rewards(verifier, prompts, responses).mean().item()
+        for verifier in (verifiers.states_the_fact, verifiers.contradicts_nothing, verifiers.whole_answer)
+    }
+
+
+def compare(runs, bench, share=1.0, workers=2, fresh=False, progress=None):
     """Many runs side by side, each in one thread of a worker process of its own.
 
     A process for each of two cores does more than two threads on one small model, and the seconds and
-    the memory that a meter reads there belong to one method.
+    the memory that a meter reads there belong to one method (the memory only if the process is fresh).
 
     Args:
         runs: a list of (name, pushed).
         bench, share: as for `run_method`.
-        workers: how many processes.
+        workers: how many processes at a time.
+        fresh: a new process for each run, which takes some seconds to start, so that its memory is its own.
         progress: called with each row as it comes, in any order.
 
     Returns:
         The rows, in the order of `runs`.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(
+        workers,
+        context,
+        initializer=torch.set_num_threads,
+        initargs=(1,),
+        max_tasks_per_child=1 if fresh else None,
+    ) as pool:
         futures = {
             pool.submit(run_method, name, bench, share, pushed): i for i, (name, pushed) in enumerate(runs)
         }

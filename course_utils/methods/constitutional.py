@@ -1,6 +1,7 @@
 """Constitutional AI (Bai et al. 2022, arXiv 2212.08073) on the text world: no human label anywhere."""
 
 from dataclasses import replace
+from functools import partial
 
 from course_utils.constitution import beliefs, prefers, principles, revise
 from course_utils.methods.meter import Meter
@@ -10,15 +11,15 @@ from course_utils.testbed import models, text
 
 
 def train_constitutional(
-    start, revision_steps=100, revision_lr=1e-3, seed=0, meter=None, progress=None, **grpo
+    start, drafts=1000, revision_steps=100, revision_lr=1e-3, seed=0, meter=None, progress=None, **grpo
 ):
     """Both stages: fine-tuning on revised samples, then reinforcement learning from the judge's preferences.
 
-    What the judge holds true is read from the start model itself. Samples are drawn for the prompts of the
-    start; its pairs are not used.
+    What the judge holds true is read from the start model itself. The pairs of the start are not used.
 
     Args:
         start: a `Start`.
+        drafts: answers that are revised, for the first prompts of the start; as many pairs are judged then.
         revision_steps, revision_lr: of the fine-tuning on revised answers.
         seed: of everything random.
         meter: a `Meter`, or None.
@@ -30,10 +31,12 @@ def train_constitutional(
     """
     meter = meter or Meter()
     judged = beliefs(start.model)
-    revised = revised_model(start, judged, revision_steps, revision_lr, seed, meter)
-    pairs = judged_pairs(revised, start.prompts, judged, seed, meter)
-    reward_model = train_reward_model(pairs, len(text.VOCABULARY), seed=seed)
-    meter.watch("reward model", reward_model)
+    asked = replace(start, prompts=start.prompts[:drafts])
+    revised = revised_model(asked, judged, revision_steps, revision_lr, seed, meter)
+    pairs = judged_pairs(revised, asked.prompts, judged, seed, meter)
+    reward_model = train_reward_model(
+        pairs, len(text.VOCABULARY), seed=seed, watch=partial(meter.watch, "reward model")
+    )
     return train_grpo(
         replace(start, model=revised), reward_model.score, seed=seed, meter=meter, progress=progress, **grpo
     )

@@ -24,8 +24,10 @@ class Start:
     prompts: torch.Tensor
 
     def copy(self):
-        """The model, to be trained: a copy of its own."""
-        return copy.deepcopy(self.model)
+        """The model, to be trained: a copy of its own, which no meter watches yet."""
+        twin = copy.deepcopy(self.model)
+        twin._forward_hooks.clear()  # a copy takes the meter's hooks along, and would count twice
+        return twin
 
 
 def make_start(seed, sft_steps=300, pairs=1000, progress=None):

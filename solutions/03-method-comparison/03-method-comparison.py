@@ -29,6 +29,8 @@
 # Fourteen exercises (58 points) and a practice question (10 points, graded by hand). Allow three hours for the
 # exercises and about five in all. After section 4 is a good place for a break.
 #
+# *Letters* are the papers' own, so some mean several things: λ, γ, ε, β and, from section 5 on, $r$. Each section says which.
+#
 # *Notation.* $x$ is a prompt, $y_w$ and $y_l$ are the chosen and the rejected response, $\pi$ is the policy,
 # $\pi_{\mathrm{ref}}$ the reference. $r = \log\frac{\pi(y\mid x)}{\pi_{\mathrm{ref}}(y\mid x)}$ is the **log-ratio**
 # of a response, and $h = r(y_w) - r(y_l)$ the **margin** of a pair. Logarithms are natural.
@@ -41,6 +43,7 @@
 # %%
 import math
 import random
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -66,8 +69,8 @@ recall("03-c", "c")
 # %% [markdown]
 # ## 1. One world, one start
 #
-# **A sentence to test.** "The choice of algorithm is far less important than the initial model and the data." You
-# will meet it often; the RLHF Book (chapter 8) says it in about these words. It is a reported opinion, not a theorem.
+# **A sentence to test.** The choice of algorithm matters far less than the initial model and the data: you
+# will meet that often, for instance in the RLHF Book (chapter 8). It is a reported opinion, not a theorem.
 # What supports it, and what speaks against it, is in section 12. This notebook can test one corner of it: one small
 # model, one small world.
 #
@@ -97,7 +100,7 @@ print(f"gold reward {text.gold_reward(prompt, text.encode(answer)):.1f}")
 # - **a verifier**: a program that reads the table of facts, so it knows things that no pair contains;
 # - **principles**: critics that know what a well-made answer looks like, and ask a model what is true.
 #
-# **The same for all**: the starting model, 1,000 prompts with a pair each, and the optimiser. Each method is given a
+# **The same for all**: the starting model, 3,000 prompts with a pair each, and the optimiser. Each method is given a
 # number of responses that pass backward through its policy; section 9 states it, with the settings.
 #
 # ### Losses of different methods cannot be compared
@@ -205,7 +208,7 @@ for name, four in (("sums (the paper)", pair_logps), ("means per token (trl)", p
     print(f"{name:22} h = {h:6.3f}   target {1 / 0.2:.1f}   loss {ipo(*four, 0.1).item():7.3f}")
 
 # %% [markdown]
-# With means the margin is of the order of a tenth of a nat, and a target of 5 is out of reach in any sane policy. So
+# With means the margin here is 0.27 nats a token, and a target of 5 is out of reach in any sane policy. So
 # the same τ means two different things, and a τ from a paper is worth nothing without its convention. This course
 # uses sums.
 #
@@ -275,7 +278,8 @@ for p in (1 - flip, (1 - flip) ** 2 + flip**2):
 # Read the minima in the lines that come with the figure: cDPO on clean labels ends where DPO ends on noisy ones. With
 # noise it shrinks a second time. rDPO restores the clean loss, which for a deterministic pair has no minimum: the noise
 # went, and the bound that it gave went with it. Being unbiased has a price in variance: at $h = 0$ each label, right or
-# wrong, pulls with $1/(1-2ε)$ times DPO's gradient, 2.5 times at ε = 0.3. (`trl` calls rDPO `robust`. Its plain
+# wrong, pulls with $1/(1-2ε)$ times DPO's gradient at $h = 0$, since $\ell'(0) = -\beta/2$ there makes the slope
+# $-\tfrac{\beta}{2}\cdot\frac{(1-ε)+ε}{1-2ε}$: 1.25 times at ε = 0.1, 2.5 times at ε = 0.3. (`trl` calls rDPO `robust`. Its plain
 # `sigmoid` loss no longer does label smoothing.)
 
 # %% [markdown]
@@ -343,7 +347,8 @@ print("2,000 simulated batches agree to 0.2:", all(abs(a - b) < 0.2 for a, b in 
 
 # %% [markdown]
 # Gradient accumulation does not help, since each small batch has a $z_0$ of its own. (`trl` takes as $y'_i$ the
-# next response of the same device's batch, averages over devices and then clamps; it refuses a batch of 1.)
+# previous response of the same device's batch, the course's loop the next one; it averages over devices and then clamps, and it refuses a
+# batch of 1.)
 
 # %% [markdown]
 # ### Exercise: the KTO loss
@@ -455,8 +460,9 @@ plots.show(
 #   more sensitive to gains than to losses.
 # - *"Its reference point is a running average."* No: see above.
 # - *"It needs no reference model."* It does, for $r$ and for $z_0$. $z_0$ is not the reference model.
-# - *"It is more data-efficient."* A vote carries *less* information than a comparison. What the paper shows is that KTO
-#   keeps up with DPO on data that DPO cannot use or after dropping most desirable examples.
+# - *"It is more data-efficient."* A vote carries *less* information than a comparison. What the paper shows (version 1,
+#   sections 4.2 and 4.3): KTO keeps level with DPO after up to 90 % of the desirable examples are dropped, with weights to match, and with one
+#   response a prompt, on 72 % less data (overlapping intervals).
 #
 # **Weights.** If votes are unbalanced, the paper's rule is $\frac{\lambda_D\, n_D}{\lambda_U\, n_U} \in [1, \tfrac32]$
 # (equation 9; version 1 has $[1, \tfrac43]$, which the documentation of `trl` still quotes). Change one weight and leave the
@@ -793,7 +799,7 @@ for lam in (0.0, 0.95, 1.0):
 # %% [markdown]
 # The second token has $\pi < \pi_{\mathrm{ref}}$, so its KL term is *positive*: only the sum is a price, in expectation. With λ = 0 a token is judged by the
 # critic's next prediction alone (little noise, the critic's bias); with λ = 1 by everything that came after (no bias from the critic, all the
-# noise). 0.95 lies near the second.
+# noise). For three tokens 0.95 lies near the second; it looks about $1/(1-\lambda) = 20$ tokens ahead.
 
 # %% [markdown]
 # ### Exercise: the clipped loss
@@ -875,7 +881,7 @@ for ratio, gain in ((1.5, 1.0), (1.5, -1.0), (0.5, -1.0), (0.5, 1.0)):
 # (ρ = 1.5 with A = −1, ρ = 0.5 with A = +1) nothing is clipped: the full gradient brings it back. That is what the minimum is for. A clip without
 # it would leave such a token where it is.
 #
-# The clip bounds one round of updates from $\pi_{\mathrm{old}}$. It does not hold the policy near the *reference*: after ten rounds it can be anywhere.
+# The clip is measured from $\pi_{\mathrm{old}}$ and takes away a reason to move on; it is no bound. And it does not hold the policy near the *reference*: after ten rounds it can be anywhere.
 # That is the job of the KL price in the reward.
 #
 # *PPO is on-policy; what goes off-distribution is the reward model.* Folklore says that RLHF suffers from distribution shift "if offline". It is the
@@ -966,7 +972,7 @@ for right in (1, 4, 7):
 # 1. *Dividing by the standard deviation* weighs prompts by their difficulty. By Dr. GRPO's rule a prompt that is solved once in eight pulls 0.44 times as hard in total as one that is solved
 #    half the time (1.75 against 4.00); by GRPO's, 0.66 times (4.95 against 7.48). Relative to plain policy gradient, nearly solved and nearly hopeless prompts are weighted up.
 # 2. *Dividing each answer's loss by its length*, $1/|o_i|$, as GRPO's equation 3 does, makes a token of a long answer count less. For wrong answers that means: **be wrong at
-#    length, and each token is punished less.**
+#    length, and each token is punished less.** For right answers it is the reverse: a token of a short one is rewarded more.
 
 # %% tags=["experiment"]
 long_and_short = torch.zeros(2, 100)
@@ -979,7 +985,7 @@ for rule, source in (("sequence", "GRPO"), ("token", "DAPO"), ("constant", "Dr. 
     print(f"{source:9} weight of a token in the answer of 10: {short:.4f}, of 100: {long:.4f}")
 
 # %% [markdown]
-# (GRPO's rule and Dr. GRPO's also average over the two answers, hence 1/10/2 and 1/100/2. DAPO, Yu et al. 2025, takes the mean over all 110 tokens of the batch.)
+# (GRPO's rule and Dr. GRPO's also average over the two answers, hence 1/10/2 and 1/100/2. DAPO, Yu et al. 2025, arXiv 2503.14476, takes the mean over all 110 tokens of the batch.)
 #
 # ### The KL term
 
@@ -1148,7 +1154,7 @@ print(
 # 1. *Supervised.* Sample answers, have a model criticise and revise them by the principles, fine-tune on the revised answers.
 # 2. *Reinforcement learning.* Sample two answers, have a model say which follows the principles better, fit a preference model to these labels, train against it. (This part alone is called RLAIF.)
 #
-# Between the paper and this notebook there are three differences. Their critic is a language model that reads the principles; ours are six small programs. They start from a model trained
+# The main differences between the paper and this notebook: Their critic is a language model that reads the principles; ours are six small programs. They start from a model trained
 # for helpfulness on *human* labels, and only the labels for harmlessness come from a model; here no label is human. And stage 2 here uses GRPO.
 #
 # **The critics in plain sight.** Each takes a text and gives a revised one, or nothing if it is content. They know the *form* of a good answer. What is *true* they take from `beliefs`, a table that
@@ -1292,21 +1298,44 @@ print("the critics of form alone help, but less than true beliefs:", before < fo
 # %% [markdown]
 # ## 9. The comparison
 #
-# Eight methods, one start, one budget. Before a number is shown, here is what was decided and by whom.
+# Eight methods, one start, one budget. Before a number is shown, here is what was decided, and how.
 #
-# - **The start** is the model of section 1 after fine-tuning on 6,000 example answers. Each method gets a copy of it,
-#   and keeps it as its reference where it has one.
-# - **The data** are 1,000 prompts with one labelled pair each. The reward model is fitted to the same pairs.
+# - **The start** is the model of section 1 after fine-tuning on 6,000 example answers. Each method gets a copy of it, and
+#   keeps it as its reference where it has one. (Constitutional AI's second stage takes the model after its first stage as
+#   reference. KL is reported from the start for all.)
+# - **The data** are 3,000 draws from the world's 96 prompts, with one labelled pair each. The reward model is fitted to the
+#   same pairs.
 # - **The budget** is 4,800 responses through the policy's backward pass. A pair is two responses; PPO's second epoch
-#   counts again.
-# - **The settings** were chosen on one seed by looking at the gold reward, which no user of these methods could do, and with
-#   about equal care for each. A method that looks worse here may have been set worse.
+#   counts again; Constitutional AI spends 1,600 on its first stage and 3,200 on its second. Outside the budget: fitting a
+#   reward model for PPO and online DPO (300 steps of 64 pairs) and for Constitutional AI (200).
+# - **The settings** were chosen on seeds 0 to 2 by looking at the gold reward, which no user of these methods could do. No
+#   record was kept of how many were tried for each.
+# - **A first round failed**, on seeds 3 to 5, with 1,000 pairs; the cell below shows it. Online DPO fell *below* its start on two seeds, and PPO gained
+#   nothing on one. Both learn from the reward model, so that was the suspect. Now there are 3,000 pairs for everybody, and online DPO takes a smaller
+#   step. What follows uses seeds 6 to 8, which had not been looked at.
+#
+# At the fast scale everything below is cut to about a twentieth, and claims nothing.
 
 # %% tags=["experiment"]
 from course_utils.methods.compare import BESIDE, BUDGET, GAMED, METHODS, compare, make_bench
 
 for name, method in METHODS.items():
-    print(f"{name:18} {', '.join(f'{key} {value:g}' for key, value in method.settings.items())}")
+    words = ", ".join(f"{key} {value:g}" for key, value in method.settings.items())
+    print(f"{name:18}", textwrap.fill(words, 76, subsequent_indent=" " * 19))
+
+# %% tags=["experiment"]
+from course_utils import measured
+
+first, first_origin = measured.read("method_comparison_first")
+first["gain"] = first["gold"] - first["seed"].map(first[first.method == "start"].set_index("seed")["gold"])
+print("the first round, with 1,000 pairs: gain in gold over the start, by seed")
+print(
+    first[first.method.isin(METHODS)]
+    .pivot(index="method", columns="seed", values="gain")
+    .round(2)
+    .to_string()
+)
+print(measured.told(first_origin))
 
 # %% [markdown]
 # The start first. Then the eight run in two processes, one thread each, and report as they finish.
@@ -1314,14 +1343,14 @@ for name, method in METHODS.items():
 # %% tags=["experiment", "nbval-ignore-output"]
 torch.set_num_threads(1)  # on models this small a second thread gains nothing
 bench = make_bench(
-    seed=0,
+    seed=6,
     sft_steps=at_scale(30, 300),
-    pairs=at_scale(100, 1000),
-    reward_steps=at_scale(20, 200),
+    pairs=at_scale(100, 3000),
+    reward_steps=at_scale(20, 300),
     evaluate=at_scale(60, 600),
 )
-for name, seconds in bench.costs.items():
-    print(f"{name:13} {seconds:5.1f} CPU seconds")
+for name, meter in bench.costs.items():
+    print(f"{name:13} {meter.seconds:5.1f} CPU seconds")
 print(f"gold reward of the start: {bench.base_gold.mean():.2f}")
 
 # %% tags=["experiment", "nbval-ignore-output"]
@@ -1345,6 +1374,7 @@ table = pd.DataFrame(rows).set_index("method")
 cost = pd.DataFrame(
     {
         "example": table["example"],
+        "examples": table["examples"],
         "passes an example": table["passes"].round(1),
         "tokens written": table["generated"],
         "models": table["models"],
@@ -1353,44 +1383,46 @@ cost = pd.DataFrame(
     }
 )
 print(cost.to_string())
+fit = bench.costs["reward model"]
+print(f"\nthe fit of the given reward model: {fit.passes.total():,} passes, {fit.seconds:.1f} CPU seconds")
 
 # %% [markdown]
-# *Passes* are forward-equivalents: a forward pass of one sequence 1, its backward pass 2, writing a response 1. *Models* are
-# those that were held at some time. *Peak* is the resident memory of the method's process, most of it the
-# libraries: with models of 85,000 parameters a fourth one does not show. With models of billions it is the column that decides.
-# The seconds of PPO and online DPO do not contain the reward model that they were given; those of Constitutional AI contain the one that it fits for itself. Its *examples* are
-# the responses of its second stage, on which the passes of the first are laid.
+# - *Passes* are forward-equivalents: a forward pass of one sequence 1, its backward pass 2, writing a response 1. All models
+#   count alike, though the reward model is the smaller one.
+# - *Constitutional AI's* examples are the responses of its second stage. On them are laid the passes of the first stage,
+#   and those of the reward model that it fits for itself. PPO and online DPO are given theirs; the last line says what it cost.
+# - *Models* are those that were held at some time.
+# - *Peak* is the resident memory of a worker process, most of it the libraries. Two workers serve all eight, so it also holds
+#   what earlier methods left: do not compare rows here. The kept runs below had a process each.
 
 # %% tags=["experiment"]
 counted = {"DPO": 8, "IPO": 8, "KTO": 6, "ORPO": 6, "PPO-RLHF": 17, "online DPO": 12, "GRPO, verifier": 5}
-print(
-    "passes as derived:",
-    {name: bool(abs(table["passes"][name] - passes) < 1e-9) for name, passes in counted.items()},
-)
+agree = {name: bool(abs(table["passes"][name] - passes) < 1e-9) for name, passes in counted.items()}
+print("passes as derived:", agree)
 
 # %% [markdown]
-# **What each gave.** 600 prompts that no method has trained on, one sample each.
+# **What each gave.** 600 prompts drawn anew, one sample each. The world has only 96 different prompts, and all were trained on:
+# this measures the policy, not how it generalises to new prompts.
 
 # %% tags=["experiment", "nbval-ignore-output"]
+intervals = zip(table["win"], table["win_low"], table["win_high"])
 result = pd.DataFrame(
     {
         "gold": [f"{g:.2f} ± {s:.2f}" for g, s in zip(table["gold"], table["gold_se"])],
         "KL from start (nats)": table["kl"].round(2),
-        "win rate": [
-            f"{w:.2f} [{a:.2f}, {b:.2f}]"
-            for w, a, b in zip(table["win"], table["win_low"], table["win_high"])
-        ],
+        "win rate": [f"{win:.2f} [{low:.2f}, {high:.2f}]" for win, low, high in intervals],
         "words": table["length"].round(1),
         "variety": table["variety"].round(2),
     },
     index=table.index,
 )
-print(f"start: gold {bench.base_gold.mean():.2f} ± {bench.base_gold.std() / len(bench.base_gold) ** 0.5:.2f}")
+error = bench.base_gold.std() / len(bench.base_gold) ** 0.5
+print(f"start: gold {bench.base_gold.mean():.2f} ± {error:.2f}")
 print(result.to_string())
 
 # %% [markdown]
-# *Gold* is the mean with its standard error over the prompts. *Win rate* is against a sample of the start by gold reward, ties half, with
-# Wilson's 95 % interval. *Variety* is the share of different answers among eight to one prompt.
+# *Gold* is the mean with its standard error over the prompts. *Win rate* is against a sample of the start by gold reward, ties
+# half, with Wilson's 95 % interval. *Variety* is the share of different answers among eight to one prompt.
 
 
 # %% tags=["experiment"]
@@ -1411,12 +1443,10 @@ conclude("every policy has moved from the start", (table["kl"] > 0.05).all())
 # %% tags=["experiment"]
 from scipy import stats
 
-from course_utils import measured
-
 kept, origin = measured.read("method_comparison")
-starts = kept[kept.method == "start"].set_index("seed")["gold"]
+starts = kept[kept.method == "start"].set_index("seed")
 stated = kept[~kept.pushed & kept.kl.notna()].copy()
-stated["gain"] = stated["gold"] - stated["seed"].map(starts)
+stated["gain"] = stated["gold"] - stated["seed"].map(starts["gold"])
 
 
 def over_seeds(frame):
@@ -1439,7 +1469,9 @@ def over_seeds(frame):
 order = [*METHODS, *BESIDE]
 summary = pd.DataFrame({name: over_seeds(stated[stated.method == name]) for name in order}).T
 print(summary.to_string())
-print(f"\nthe start's gold by seed: {starts.round(2).to_dict()}")
+print(f"\nthe start's gold by seed: {starts['gold'].round(2).to_dict()}")
+peaks = {name: round(stated[stated.method == name]["peak"].mean() / 2**20) for name in METHODS}
+print(textwrap.fill(f"peak memory, MiB: {peaks}", 100))
 print(measured.told(origin))
 
 # %% tags=["experiment"]
@@ -1454,48 +1486,56 @@ ax.set(xlabel="gold reward, gain over the start", xlim=(-0.1, None))
 plots.show(
     fig,
     "Gain in gold reward of the eight methods over the same start: a dot for each of three seeds, a bar for their mean. "
-    "All dots lie above zero. Those of PPO, DPO, IPO, ORPO and online DPO overlap; KTO and the two methods with another "
-    "source of feedback lie higher.",
+    "All dots lie above zero. Those of the six methods that learn from the raters' pairs overlap; the two with another "
+    "source of feedback lie higher in the mean, and GRPO's dots spread most.",
 )
 
 # %% tags=["experiment"]
 eight = stated[stated.method.isin(METHODS)]
 print(f"kept runs of the eight above their start: {(eight['gain'] > 0).sum()} of {len(eight)}")
-told_more = eight[eight.method.isin(["Constitutional AI", "GRPO, verifier"])]["gain"].mean()
-same_pairs = eight[~eight.method.isin(["Constitutional AI", "GRPO, verifier"])]["gain"].mean()
-print(
-    f"mean gain: the six that learn from the raters' pairs {same_pairs:.2f}, the two with another source {told_more:.2f}"
-)
-
-# %% [markdown]
-# **What the table says.** Every method improves on its start, in every seed. Five of the six that learn from the same 1,000 pairs
-# gain about the same: they differ by less than one of them differs between seeds. KTO gains more, in each of the three seeds.
-
-# %% tags=["experiment"]
 gains = stated.pivot(index="seed", columns="method", values="gain")
-rows = {}
+against_dpo = {}
 for name in ("PPO-RLHF", "IPO", "KTO", "ORPO", "online DPO"):
     gap = gains[name] - gains["DPO"]
     half = stats.t.ppf(0.975, len(gap) - 1) * gap.std() / len(gap) ** 0.5
-    rows[name] = {
+    against_dpo[name] = {
         "gain over DPO's, by seed": gap.round(2).tolist(),
         "mean": f"{gap.mean():+.2f} ± {half:.2f}",
     }
-print(pd.DataFrame(rows).T.to_string())
+print(pd.DataFrame(against_dpo).T.to_string())
+judge = constitution.beliefs(bench.start.model)
+right = sum(judge[fact] == value for fact, value in text.TRUTH.items())
+conclude("the start's likeliest values are right for at least 22 of the 24 facts", right >= 22)
 
 # %% [markdown]
+# **What the table says.**
+#
+# - Every method improves on its start, in every seed.
+# - *The six that learn from the raters' pairs* are not told apart: every interval against DPO contains zero, and three seeds make wide intervals. The
+#   relatives in the lower half of the table do what their elders do; of these SimPO moves furthest and gains least.
+# - *Constitutional AI and GRPO with a verifier gain most in the mean. They were **told more**.* The verifier reads the table of facts. The constitution knows the parser's rules of
+#   form, and asks the start for facts, which it knows. GRPO with the *reward model* gains what PPO gains. That points to the source of the feedback; three seeds do not prove it.
+#
 # **What it does not say.**
 #
-# - *That KTO is the better method.* One setting of each was run, and KTO's carries the policy further from the start (its KL is larger). Whether the method
-#   or the setting earns the difference, this table cannot tell.
-# - *That Constitutional AI and GRPO win.* They were **told more**. The verifier reads the table of facts. The constitution knows the parser's rules of form and
-#   asks the start for facts, and this start happens to know nearly all of them. What wins there is the source of the feedback. Give them worse sources and the picture turns, as sections 8 and 10
-#   show.
+# - *That thumbs are as good as pairs.* KTO's votes are the pairs taken apart. Real thumbs are given without a rival answer, and are seldom balanced.
+# - *That one setting tells what a method can do.* The first round above had the same code and fewer pairs. There, the two methods that learn from a reward model while they sample were the worst.
 # - *Anything about models ten thousand times larger.*
 #
 # ### Pushed too far
 #
-# The same methods with a weaker pull to the start, a larger learning rate or more steps, on the same seeds. The settings are in the kept file.
+# The same methods with a weaker pull to the start, a larger learning rate or more steps, on the same seeds. Each was pushed by hand on
+# one seed until its gold reward fell, or, for GRPO, until its answers became alike. The pushes are of different sizes, so the panels
+# show *that* methods break and how, not which breaks first.
+
+# %% tags=["experiment"]
+for name in METHODS:
+    both = origin["settings"][name]
+    changed = {key: value for key, value in both["pushed"].items() if value != both["stated"].get(key)}
+    print(
+        f"{name:18}",
+        ", ".join(f"{key} {both['stated'].get(key):g} → {value:g}" for key, value in changed.items()),
+    )
 
 # %% tags=["experiment", "readme"]
 pushed = kept[kept.pushed.astype(bool)]
@@ -1503,14 +1543,14 @@ fig, axes = plots.figure(2, 4, size=(9.6, 5.2))
 for ax, name in zip(axes.flat, METHODS):
     before, after = stated[stated.method == name], pushed[pushed.method == name]
     for seed in starts.index:
-        points = [(0.0, starts[seed])]
+        points = [(0.0, starts["gold"][seed])]
         points += [tuple(f[f.seed == seed][["kl", "gold"]].iloc[0]) for f in (before, after)]
         ax.plot(*zip(*points), "-", color=plots.COLOURS[3], linewidth=1)
-    ax.plot([0] * len(starts), starts, "s", color="black", markersize=4, label="start")
+    ax.plot([0] * len(starts), starts["gold"], "s", color="black", markersize=4, label="start")
     ax.plot(before["kl"], before["gold"], "o", color=plots.COLOURS[0], markersize=6, label="stated settings")
     ax.plot(after["kl"], after["gold"], "X", color=plots.COLOURS[1], markersize=7, label="pushed")
     ax.set_title(name, fontsize=10)
-    ax.set(xscale="symlog", xlim=(-0.1, 300), ylim=(-5.3, 3.3))
+    ax.set(xscale="symlog", xlim=(-0.1, 400), ylim=(-11.2, 3.3))
     ax.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
 for ax in axes[1]:
     ax.set_xlabel("KL (nats)")
@@ -1520,53 +1560,39 @@ axes[0, 0].legend(fontsize=8, loc="lower left")
 plots.show(
     fig,
     "Gold reward against KL from the start, one panel a method and one line a seed: start, stated settings, pushed too far. "
-    "With the stated settings gold rises. Pushed, seven of the eight move far away and end below the start; GRPO with the verifier of whole answers does not.",
+    "Stated, gold rises. Pushed, all but GRPO with the verifier of whole answers fall, and most end far below the start.",
 )
 
 # %% tags=["experiment"]
-worse = {
-    name: int(
-        (
-            pushed[pushed.method == name].set_index("seed")["gold"]
-            < stated[stated.method == name].set_index("seed")["gold"]
-        ).sum()
-    )
-    for name in METHODS
-}
-below = {
-    name: int((pushed[pushed.method == name].set_index("seed")["gold"] < starts).sum()) for name in METHODS
-}
-print(pd.DataFrame({"worse than stated, seeds": worse, "below the start, seeds": below}).to_string())
+by_seed = {}
+for name in METHODS:
+    for label, frame in (("stated", stated), ("pushed", pushed)):
+        runs = frame[frame.method == name].set_index("seed")
+        by_seed[name, label] = {
+            "gold, by seed": runs["gold"].round(2).tolist(),
+            "KL, by seed": runs["kl"].round(1).tolist(),
+            "words": runs["length"].mean().round(1),
+            "variety": runs["variety"].mean().round(2),
+            "whole answers pass": runs["whole_answer"].mean().round(2),
+            "below the start": int((runs["gold"] < starts["gold"]).sum()),
+        }
+print(pd.DataFrame(by_seed).T.to_string())
 
 # %% [markdown]
-# **Seven of eight end below their start, in every seed.** No method is immune, with or without a reward model. How they end differs:
+# **Pushed hard enough, they fall, with or without a reward model.** Only GRPO with the verifier of whole answers keeps its gold, and ORPO stays above its start on one seed. How they end differs:
 #
-# - *Rewarded by a model* (PPO, Constitutional AI's second stage, online DPO): far away, in answers as long as the limit allows. A gold reward of −2.08 is 26 words without a full stop: one
-#   malformed clause, and nine words too many.
-# - *On fixed data* (DPO, IPO, KTO, ORPO): less far, but below the start all the same, with no reward model to blame. IPO too: a small τ asks for a margin of
-#   $1/(2\tau) = 25$ nats.
-# - *GRPO with the verifier of whole answers* gains gold in two seeds of three. Its reward agrees with gold about as far as it goes, so there is little to game. What it loses is variety: the last cell
-#   of this part shows how many of eight answers still differ. Section 10 takes the same optimiser with checkers that look at less.
+# - *Rewarded by a model and not held* (PPO, Constitutional AI's second stage): answers of 26 words, the limit. In four of the six runs gold is −2.08: 26 words without a full stop, which is one
+#   malformed clause and nine words too many. *Online DPO*: nearly as long.
+# - *On fixed data* (DPO, IPO, KTO, ORPO): no reward model to blame. IPO too: a small τ asks for a margin of $1/(2\tau) = 100$ nats. ORPO's likelihood term holds it longest.
+# - *GRPO with the verifier* passes 94 % in place of 51 %, and gold stays where it was: what is lost is **variety**. Nearly all answers to one prompt are now the same. The verifier pays nothing for a
+#   further true claim, so none is made. This too is a gap between checker and wish, only a smaller one.
 #
 # The settings of a method are as much a part of the result as its name.
-
-# %% tags=["experiment"]
-variety = {
-    name: {
-        "stated": stated[stated.method == name]["variety"].mean(),
-        "pushed": pushed[pushed.method == name]["variety"].mean(),
-    }
-    for name in METHODS
-}
-print("share of different answers among eight to one prompt, mean of the seeds")
-print(pd.DataFrame(variety).T.round(2).to_string())
-
-# %% [markdown]
 #
 # ### The cost column of the folklore
 #
-# A widely copied table gives costs relative to PPO. Here it stands beside what was counted and timed in the run above, per
-# response that the policy learned from.
+# The quiz that this course grew out of gives costs relative to PPO. Here they stand beside what was counted and timed in the live run
+# above: whole runs, each with 4,800 responses through the policy's backward pass.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 folklore = {
@@ -1579,25 +1605,31 @@ folklore = {
     "online DPO": 0.7,
     "GRPO, verifier": 0.5,
 }
-halves = table["example"].map({"pair": 2, "vote": 1, "response": 1})
-per_response = table["passes"] / halves
-print(
-    pd.DataFrame(
-        {
-            "folklore": pd.Series(folklore),
-            "passes, counted": (per_response / per_response["PPO-RLHF"]).round(2),
-            "CPU seconds, this run": (table["seconds"] / table["seconds"]["PPO-RLHF"]).round(2),
-        }
-    )
-    .loc[list(METHODS)]
-    .to_string()
+passes, seconds = table["passes"] * table["examples"], table["seconds"].copy()
+alone = passes.copy()
+# of the passes of its own reward model all but one for each response are the fit
+alone["Constitutional AI"] -= (
+    table["by_role"]["Constitutional AI"]["reward model"] - table["examples"]["Constitutional AI"]
 )
+for name in ("PPO-RLHF", "online DPO"):
+    passes[name] += fit.passes.total()
+    seconds[name] += fit.seconds
+relative = {
+    "folklore": pd.Series(folklore),
+    "passes, without the reward model's fit": alone / alone["PPO-RLHF"],
+    "passes, with it": passes / passes["PPO-RLHF"],
+    "CPU seconds, with it": seconds / seconds["PPO-RLHF"],
+}
+print(pd.DataFrame(relative).loc[list(METHODS)].round(2).to_string())
 
 # %% [markdown]
-# The folklore's numbers have no source and no unit. Two statements are wrong however one counts: KTO does not cost the same as
-# DPO (it makes four forward passes where DPO makes two for each response), and one number cannot hold a method, since
-# what is counted changes the order. In seconds, sampling weighs more than in passes, because tokens are written one after the other. At the scale of real
-# models it weighs more still: the one published pair of times known to us is 28 hours on two nodes for PPO and 4 hours on one for DPO (Tülu 3, Lambert et al. 2024).
+# Three columns, three orders. Some of the folklore's numbers lie within one of them, and that is all that can be said for them: they come with
+# no unit and no source.
+#
+# - *KTO does not cost what DPO costs.* It makes four forward passes for a response where DPO makes two.
+# - *What is counted decides.* With the fit of the reward model PPO and online DPO look alike; without it they do not. In seconds, writing weighs more than in passes, because
+#   tokens are written one after the other.
+# - The one published pair of times that we found, 28 hours on two nodes for PPO and 4 hours on one for DPO (Tülu 3, Lambert et al. 2024), differs in more than the method.
 #
 # ## 10. A verifiable reward is a reward, not a guarantee
 #
@@ -1607,7 +1639,7 @@ print(
 # |---|---|
 # | fact stated | the true fact that the prompt asks about stands *anywhere* in the answer |
 # | fact uncontradicted | the same, and no other value is given for that fact |
-# | whole answer | the same, and nothing in the answer is false, repeated or malformed, and it is not too long |
+# | whole answer | the same, and no claim or verdict is false, nothing is repeated or malformed, and there are at most 17 words |
 
 # %% tags=["experiment"]
 names = {
@@ -1615,24 +1647,23 @@ names = {
     "GRPO, fact uncontradicted": "contradicts_nothing",
     "GRPO, verifier": "whole_answer",
 }
-by_verifier = pd.DataFrame(
-    {
-        name: {
-            "its own verifier passes": stated[stated.method == name][own].mean(),
-            "gold": stated[stated.method == name]["gold"].mean(),
-            "words": stated[stated.method == name]["length"].mean(),
-            "gold below the start, seeds": (stated[stated.method == name]["gain"] < 0).sum(),
-        }
-        for name, own in names.items()
+by_verifier = {}
+for name, own in names.items():
+    runs = stated[stated.method == name]
+    by_verifier[name] = {
+        "start passes": f"{starts[own].mean():.2f}",
+        "after training": f"{runs[own].mean():.2f}",
+        "gold": f"{runs['gold'].mean():.2f}",
+        "words": f"{runs['length'].mean():.1f}",
+        "gold below the start, seeds": int((runs["gain"] < 0).sum()),
     }
-).T
-print(by_verifier.round(2).to_string())
-print(f"start: gold {starts.mean():.2f}")
+print(pd.DataFrame(by_verifier).T.to_string())
+print(f"start: gold {starts['gold'].mean():.2f}")
 print(measured.told(origin))
 
 # %% [markdown]
-# All three rewards are verifiable, and each was learned. With the first two the policy passes its test more often and ends **below** the start in gold, in every seed: it rambles up to the limit
-# of 26 words, since among many claims the right one is likely to stand, and rambling costs nothing. Forbidding contradictions does not cure that. Checking the whole answer does.
+# With the first two verifiers the policy passes its test more than twice as often as the start, and it answers with 24 words of the 26 that it may use: among many claims the right one is likely to stand, and
+# rambling costs nothing. Gold falls below the start, in all seeds or in two of three. Forbidding contradictions about *that* fact does not cure it. Checking the whole answer does, at these settings.
 #
 # No label was noisy and no checker was learned. What failed is the specification: the first two check less than is wanted, and optimisation finds the difference. In the field this looks like tests that are
 # skipped or `exit(0)` called by coding agents (Baker et al. 2025, arXiv 2503.11926).
@@ -1644,22 +1675,22 @@ print(measured.told(origin))
 
 # %% tags=["experiment"]
 parity, origin = measured.read("trl_parity")
-print(
-    parity[["trainer", "ours", "trl", "gradient"]].to_string(
-        index=False, float_format=lambda v: f"{v:.2e}" if abs(v) < 1e-3 else f"{v:.6f}"
-    )
-)
+columns = {
+    "ours": "our loss",
+    "trl": "trl's loss",
+    "gradient": "largest difference of a gradient",
+}
+numbers = parity[["trainer", *columns]].rename(columns=columns)
+print(numbers.to_string(index=False, float_format=lambda v: f"{v:.0e}" if abs(v) < 1e-3 else f"{v:.6f}"))
+print(f"largest difference of a loss: {(parity['ours'] - parity['trl']).abs().max():.0e}")
 print(measured.told(origin))
-print(
-    f"\nlargest difference of a loss {(parity['ours'] - parity['trl']).abs().max():.0e}, of a gradient {parity['gradient'].max():.0e}"
-)
 
 # %% [markdown]
 # They agree, once the conventions do. These are the points where `trl` differs from the paper, or asks for something first:
 
 # %% tags=["experiment"]
 for row in parity.itertuples():
-    print(f"{row.trainer}: {row.note}")
+    print(textwrap.fill(f"{row.trainer}: {row.note}", 100, subsequent_indent="    "))
 
 # %% [markdown]
 # Two of these are worth a second look. GRPO's default in `trl` multiplies $k_3$ by the ratio of new to old policy. On fresh samples
@@ -1803,10 +1834,10 @@ for feedback, found in counts.items():
 # | DPO | pairs, and nobody to judge new samples | the baseline of most comparisons; Tülu 3 used it (length-normalised) before RLVR | over-optimises like RLHF, often before one epoch is over (Rafailov et al. 2024, 2406.02900) |
 # | IPO | few or nearly deterministic comparisons | Azar et al., section 4.2: theory, and bandits with 2 or 3 actions | no experiment with a language model in the paper; nothing on noise |
 # | KTO | votes; or pairs whose labels are noisy | Ethayarajh et al.: matches or exceeds preference losses from 1B to 30B parameters on their data | they recommend DPO for clean, consistent pairs; "validated in production": no source found |
-# | ORPO | one stage, one model, little memory | Hong et al.: half the forward passes of DPO per batch (section 7) | no independent comparison at equal budget is cited here |
+# | ORPO | one stage, one model, little memory | Hong et al.: half the forward passes of DPO per batch (section 7; 2 against 4, and with backward passes 6 against 8) | no independent comparison at equal budget is cited here |
 # | online DPO | new samples can be judged | Guo et al.: by human evaluation ahead of offline DPO and of RLHF on several tasks | "best overall": no; in Xu et al. PPO is ahead of iterated DPO |
 # | Constitutional AI | principles exist, labels do not, and the judge knows more than the samples show | Bai et al. 2022; Lee et al. 2023: on a par with human feedback in three tasks | inherits the judge's errors: section 8 |
-# | GRPO with a verifier | answers can be checked by a program | Shao et al. 2024; DeepSeek-R1 (2501.12948); Tülu 3 | verifiers are gamed: section 10; Baker et al. 2025 (2503.11926), Helff et al. 2026 (2604.15149) |
+# | GRPO with a verifier | answers can be checked by a program | DeepSeek-R1 (2501.12948): GRPO with rule-based rewards. For the halves alone: Shao et al. 2024 (GRPO, learned reward model), Tülu 3 (verifiable reward, PPO) | verifiers are gamed: section 10; Baker et al. 2025 (2503.11926), Helff et al. 2026 (2604.15149) |
 #
 # **And the opinion of section 1?** Ivison et al. varied four things in one set-up and found the largest gains from better preference data (up to 8 % in instruction following and truthfulness), then the
 # algorithm (PPO over DPO), then the reward model, then the prompts. That supports "data first". It does not support "the algorithm does not matter". The base model was not among the four.
@@ -1822,7 +1853,7 @@ for feedback, found in counts.items():
 #
 # ## 13. The table, rebuilt
 #
-# Tables like the next ones circulate with invented numbers in them. Here each row says where it can be read, and costs are counted, not guessed.
+# The quiz that this course grew out of has such a table, with numbers whose source we did not find. Here each row says where it can be read, and costs are counted, not guessed.
 #
 # ### What each method needs
 #
@@ -1850,7 +1881,7 @@ for feedback, found in counts.items():
 # | PPO, 2 epochs | write 1, old 1, reference 1, reward 1, value 1, and 2 · (policy 3 + critic 3) | 17 a response |
 # | online DPO | 2 · (write 1 + judge 1 + reference 1 + policy 3) | 12 a pair |
 # | GRPO, one update | write 1 + reference 1 + policy 3 (+ reward model 1) | 5 with a verifier, 6 with a reward model |
-# | Constitutional AI | write 1 + fine-tune 3 each time an answer is used; then 2 written for each judged pair, the reward model's training, and GRPO's 6 | section 9 counts it |
+# | Constitutional AI | 1,000 drafts + 3 · 1,600 fine-tuned + 2,000 judged + 6 · 3,200 = 27,000; the fit of its reward model adds 2 · 3 · 12,800 = 76,800 passes of a smaller model, and 2 a pair to standardise it | 8.4 for a response of stage 2, about 33 with the fit |
 #
 # All models count alike, whatever their size. Section 9 has a meter that counts these passes in the running loops.
 #
@@ -1861,7 +1892,7 @@ for feedback, found in counts.items():
 # | PPO | reward over-optimisation | the policy leaves the region where the proxy was fitted | Gao et al. 2022 (2210.10760) |
 # | DPO | the chosen response gets *less* likely; unseen responses gain | only the margin is trained; shared parameters | Razin et al. 2024 (2410.08847); Xu et al., theorem 4.1 |
 # | DPO | length exploitation | out-of-distribution bootstrapping; the implicit reward is a sum over tokens | Park et al. 2024 (2403.19159) |
-# | IPO | strong preferences under-fitted | margin bounded by $1/(2\tau)$ however clear the preference | Azar et al., section 5.3 |
+# | IPO | strong preferences under-fitted | margin bounded by $1/(2\tau)$ however clear the preference | by construction: $h^* = (2p-1)/(2\tau)$; section 2 |
 # | KTO | hard examples ignored; $z_0$ biased in small batches | gradient vanishes on both sides; the clamp | Ethayarajh et al., proposition 4.1; section 3 |
 # | ORPO | fine-tuning and preference pull at one set of weights with one λ | the two terms are coupled | by construction, Hong et al., equation 6 |
 # | SimPO | drift | nothing in the loss refers to the start | by construction, Meng et al., equation 6 |
@@ -1873,8 +1904,8 @@ for feedback, found in counts.items():
 #
 # | what is said | what is so | source |
 # |---|---|---|
-# | cost: PPO 1.0, DPO 0.4, IPO 0.4, KTO 0.4, ORPO 0.3, Constitutional AI 0.8, online DPO 0.7, RLVR 0.5 | **no source; invented.** The unit is not given (an example? a run? seconds?). KTO costs 1.5 times DPO for the same responses. The one published pair of times is nearer 0.07 than 0.4 for DPO, in node-hours | counts above; Tülu 3 |
-# | RLHF needs pairs | customary; a reward model can be fitted to ratings, and PPO needs a scalar | section 5 |
+# | cost: PPO 1.0, DPO 0.4, IPO 0.4, KTO 0.4, ORPO 0.3, Constitutional AI 0.8, online DPO 0.7, RLVR 0.5 | **we found no source.** The unit is not given (an example? a run? seconds?). KTO costs 1.5 times DPO for the same responses. The one published pair of times is nearer 0.07 than 0.4 for DPO, in node-hours | counts above; Tülu 3 |
+# | RLHF needs pairs | customary; a reward model can be fitted to ratings, and PPO needs a scalar | by construction: section 5 reads one number a response |
 # | RLHF: distribution shift "if offline" | PPO is on-policy; its *reward model* is off-distribution as the policy moves | Gao et al. 2022 |
 # | DPO makes $y_w$ longer to make it likelier | $y_w$ is fixed data, and more tokens make a product of probabilities smaller | notebook 02 |
 # | IPO is for noisy labels | for nearly deterministic ones; for noise there are cDPO and rDPO | Azar et al., 4.2; section 2 |
@@ -1909,7 +1940,7 @@ for feedback, found in counts.items():
 # | KTO's β belongs into $z_0$ too | once, around the difference | 3 |
 # | reference-free is DPO made cheap | another optimum, and nothing that holds the policy | 4 |
 # | a reward of 2 is good | only differences within a prompt mean anything | 5 |
-# | the clip keeps the policy near the reference | near the policy that sampled, for one round | 5 |
+# | the clip keeps the policy near the reference | it takes away a reason to leave the policy that sampled, for one round | 5 |
 # | the KL penalty is positive on each token | only its expected sum is | 5 |
 # | GRPO is RLVR | optimiser and reward source | 6 |
 # | GRPO's KL term pulls like KL$(\pi\Vert \pi_{\mathrm{ref}})$ | like KL$(\pi_{\mathrm{ref}}\Vert \pi)$ | 6 |
