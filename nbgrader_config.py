@@ -1,8 +1,9 @@
 """nbgrader's settings for this course; read by its commands, by JupyterLab and by the build."""
 
 from nbgrader.converters import Autograde, GenerateAssignment
+from nbgrader.preprocessors import ClearSolutions
 
-from course_utils.grading.preprocessors import ClearRecall, DropTags
+from course_utils.grading.preprocessors import ClearRecall, ClearSolutionsButShowBugs, DropTags
 
 c = get_config()  # noqa: F821 - defined by traitlets when it loads this file
 
@@ -13,8 +14,14 @@ c.CourseDirectory.db_url = "sqlite:///gradebook.db"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "*.py"]
 c.Exchange.root = "exchange"
 
-# A released recall question has no answer in it.
-c.GenerateAssignment.preprocessors = [ClearRecall, *GenerateAssignment.preprocessors.default()]
+# A released recall question has no answer in it; a find-the-bug cell has its bug.
+c.GenerateAssignment.preprocessors = [
+    ClearRecall,
+    *(
+        ClearSolutionsButShowBugs if step is ClearSolutions else step
+        for step in GenerateAssignment.preprocessors.default()
+    ),
+]
 # Experiments are not needed for any grade; a tag in a submission must not skip a test.
 c.Execute.skip_cells_with_tag = "experiment"
 c.Execute.timeout = 60

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from course_utils.commands import serve
 from course_utils.commands.paths import assignments
 
 
@@ -21,6 +22,7 @@ def main(arguments=None):
     test.add_argument("--browser", action="store_true", help="only those that drive a browser")
     lab = commands.add_parser("lab", help="open JupyterLab on your copies in work/")
     lab.add_argument("options", nargs="*", help="further options for jupyter lab, after --")
+    serve.add_arguments(commands.add_parser("serve", help="serve a model to chat with and to vote on"))
     commands.add_parser("doctor", help="say what is missing on this machine and how to mend it")
     asked = parser.parse_args(arguments)
 
@@ -44,6 +46,8 @@ def main(arguments=None):
         from course_utils.commands.test import run_tests
 
         return run_tests(browser=asked.browser)
+    if asked.command == "serve":
+        return serve.run_service(asked)
     if asked.command == "lab":
         from course_utils.commands.lab import open_lab
 

@@ -32,6 +32,23 @@ def difference(expected, seen, case, key="result", reveal=True):
     return _tree(expected, seen, rtol, atol, "", key, reveal)
 
 
+def with_nan_of(seen, expected):
+    """`expected` with nan in the places where `seen` has nan; None counts as a tensor of zeros, as in a gradient."""
+    if isinstance(seen, torch.Tensor) and seen.is_floating_point():
+        expected = torch.zeros_like(seen) if expected is None else expected
+        same = isinstance(expected, torch.Tensor) and expected.shape == seen.shape
+        if not same or not expected.is_floating_point():  # whole numbers hold no nan
+            return expected
+        return expected.masked_fill(torch.isnan(seen), math.nan)
+    if isinstance(seen, float) and math.isnan(seen):
+        return seen
+    if isinstance(seen, dict) and isinstance(expected, dict):
+        return {k: with_nan_of(seen.get(k), v) for k, v in expected.items()}
+    if isinstance(seen, list) and isinstance(expected, list) and len(seen) == len(expected):
+        return [with_nan_of(s, e) for s, e in zip(seen, expected, strict=True)]
+    return expected
+
+
 def tolerance(case):
     """(relative, absolute) tolerance of a case, from the dtype and the size of its float inputs."""
     floats = [
@@ -128,7 +145,8 @@ def _gradient(expected, seen, rtol, where, key, reveal):
         zero if expected is None else expected,
         zero if seen is None else seen,
     )
-    largest = expected.abs().max().item() if expected.numel() else 0.0
+    finite = expected[torch.isfinite(expected)]
+    largest = finite.abs().max().item() if finite.numel() else 0.0
     tiny = 1e-12 if expected.dtype == torch.float64 else 1e-6
     # float32 gradients are differences of rounded numbers: five times the value's tolerance
     slack = rtol * (5 if expected.dtype == torch.float32 else 1) * largest + tiny

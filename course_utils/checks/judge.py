@@ -3,13 +3,13 @@
 import contextlib
 import inspect
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
-from course_utils.checks.compare import difference
+from course_utils.checks.compare import difference, with_nan_of
+from course_utils.checks.definition import Case, Part
 from course_utils.checks.draw import Draw
 from course_utils.checks.provenance import course_calls
 
@@ -85,17 +85,17 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
             refused=f"your answer calls the course's own implementation ({', '.join(modules)}). "
             "That earns nothing: write the steps yourself, with torch or any other library",
         )
-    rows, failures = [], []
+    rows, outcomes = [], []
     for part in exercise.parts:
         if rows and not rows[0].passed and not part.independent:
             rows.append(Row(part.name, part.points, None, "looked at when the first line holds"))
             continue
-        row, failed = _judge_part(exercise, part, function, seed, reveal)
+        row, seen = _judge_part(exercise, part, function, seed, reveal)
         if "NotImplementedError" in row.message:
             return Report(exercise.id, tuple(rest), unsolved=True)
         rows.append(row)
-        failures += failed
-    named = _misconception(exercise, failures)
+        outcomes += seen
+    named = _misconception(exercise, outcomes)
     return Report(exercise.id, tuple(rows), named.name if named else "", named.sentence if named else "")
 
 
@@ -117,18 +117,30 @@ def _own(exercise, function, part, seed, i):
     return exercise.observe(function, _cases(exercise, part, seed)[i])
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What an answer did on one case."""
+
+    case: Case
+    part: Part
+    seed: int
+    number: int
+    seen: dict
+    right: bool
+
+
 def _judge_part(exercise, part, function, seed, reveal):
-    message, failed = "", []
+    message, outcomes = "", []
     for i, case in enumerate(_cases(exercise, part, seed)):
         expected = _own(exercise, exercise.reference, part, seed, i)
         seen = exercise.observe(function, case)
         found = _first_difference(expected, seen, case, part.looks_at, reveal)
+        outcomes.append(_Outcome(case, part, seed, i, seen, not found))
         if found:
-            failed.append((case, part, seed, i, seen))
             message = message or _by_name(
                 f"{case.label}: {found}" if case.label else found, exercise.reference
             )
-    return Row(part.name, part.points, not failed, message), failed
+    return Row(part.name, part.points, all(o.right for o in outcomes), message), outcomes
 
 
 def _by_name(message, reference):
@@ -152,19 +164,55 @@ def _first_difference(expected, seen, case, looks_at, reveal=True):
     return None
 
 
-def _misconception(exercise, failures):
+def _misconception(exercise, outcomes):
     """The misconception that gives the student's results where they are wrong, if there is one."""
-    votes = Counter()
-    for case, part, seed, i, seen in failures:
-        expected = _own(exercise, exercise.reference, part, seed, i)
-        for candidate in exercise.misconceptions:
-            wrong = _own(exercise, candidate.function, part, seed, i)
-            if _agree(wrong, seen, case, part.looks_at) and not _agree(expected, wrong, case, part.looks_at):
-                votes[candidate.name] += 1
-    if not votes:
+    best, named = (0, False), None
+    for candidate in exercise.misconceptions:
+        votes = _votes(exercise, candidate, outcomes)
+        # of those with most votes one that is right wherever the student is
+        if votes >= max(best[0], 1):
+            score = votes, _consistent(exercise, candidate, outcomes)
+            best, named = (score, candidate) if score > best else (best, named)
+    return named
+
+
+def _votes(exercise, candidate, outcomes):
+    """In how many cases a misconception explains what went wrong.
+
+    Of the failures in a part it must explain all; or some of them, in numbers and not by a nan or an exception,
+    which have many causes, and be right wherever the student is.
+    """
+    votes = 0
+    failures = [o for o in outcomes if not o.right]
+    for part in {o.part: None for o in failures}:
+        failed = [o for o in failures if o.part is part]
+        shared = [how for o in failed if (how := _shared(exercise, candidate, o))]
+        if len(shared) == len(failed) or ("numbers" in shared and _consistent(exercise, candidate, outcomes)):
+            votes += len(shared)
+    return votes
+
+
+def _shared(exercise, candidate, outcome):
+    """Whether a misconception does the same wrong thing on a case: by "numbers", by "nan" or "error", or None."""
+    o, looks_at = outcome, outcome.part.looks_at
+    expected = _own(exercise, exercise.reference, o.part, o.seed, o.number)
+    wrong = _own(exercise, candidate.function, o.part, o.seed, o.number)
+    if not _agree(wrong, o.seen, o.case, looks_at) or _agree(expected, wrong, o.case, looks_at):
         return None
-    best = max(votes.values())
-    return next(m for m in exercise.misconceptions if votes[m.name] == best)
+    if "error" in wrong:
+        return "error"
+    return "nan" if _agree(with_nan_of(wrong, expected), wrong, o.case, looks_at) else "numbers"
+
+
+def _consistent(exercise, candidate, outcomes):
+    """Whether a misconception is right wherever the student is."""
+    for o in outcomes:
+        if o.right:
+            expected = _own(exercise, exercise.reference, o.part, o.seed, o.number)
+            own = _own(exercise, candidate.function, o.part, o.seed, o.number)
+            if not _agree(expected, own, o.case, o.part.looks_at):
+                return False
+    return True
 
 
 def _agree(a, b, case, looks_at):

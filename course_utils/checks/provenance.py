@@ -19,6 +19,7 @@ ANSWERS = (
     "trl_parity",
     "feedback",
     "evaluation",
+    "serving",
     "goodhart",
     "training",
     "checks.exercises",

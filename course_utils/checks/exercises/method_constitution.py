@@ -96,6 +96,11 @@ def _tidy(text):
     return " ".join(text.split())
 
 
+def _indented(text):
+    """Wants a space at either end."""
+    return text if text.startswith(" ") else f" {text} "
+
+
 def _large(text):
     """Wants a capital letter at the beginning."""
     return text[:1].upper() + text[1:]
@@ -144,6 +149,12 @@ def _further_cases(draw):
     return [
         Case((a, [_change(a, b), _without(b)]), label="nothing is left in the end"),
         Case((f"{a} {a}", [_change(b, c), _without(a), _some(d)]), label="all words dropped, then one added"),
+        Case((a, [_some(b), _without(a)]), label="nothing is left, then the first principle adds a word"),
+        Case(
+            (f"{a} {c}", [_some(b), _without(c), _change(a, a), _without(a)]),
+            label="the same, from two words",
+        ),
+        Case((f"{a} {b}", [_change(a, c), _indented]), label="a revision with a space at either end"),
         Case((f"{a}  {b} ", [_change(c, d), _content]), label="no objection, odd spaces"),
         Case((f"{a}  {b}", [_tidy], 2), label="only spaces to change"),
         Case((f"{a}  {b}", [_large], 2), label="only a capital to change"),
@@ -176,6 +187,9 @@ def _trail_cases(draw):
             (f"{a} {d}", [_change(b, c), _always(d, d), _change(a, b)]), label="two revisions, in two rounds"
         ),
         Case((f"{a} {b}", [_content, _always(c, d)]), label="no objection"),
+        Case(
+            (a, [_change(a, b), _change(b, a)], 3), label="each round ends with the first text, max_rounds 3"
+        ),
         Case((d, for_ever, 4), label="the last one undoes what the second does, max_rounds 4"),
         Case((f"{a} {a} {c}", [_once(a, b), _ending(d)]), label="three revisions, in two rounds"),
         Case((f"{a} {a} {a}", [_once(a, b), _content], 2), label="three words to change, max_rounds 2"),
@@ -215,6 +229,27 @@ def _then(change):
     return lambda response, principles, max_rounds=3: change(
         response, *revise(response, principles, max_rounds)
     )
+
+
+def _stopping(stop, inside):
+    """Ends the rounds where stop(first text, text), after a revision (`inside`) or at the end of a round."""
+
+    def answer(response, principles, max_rounds=3):
+        text, trail = response, []
+        for _ in range(max_rounds):
+            before = len(trail)
+            for principle in principles:
+                new = principle(text)
+                if new is not None and new != text:
+                    text = new
+                    trail.append(text)
+                    if inside and stop(response, text):
+                        return text, trail
+            if len(trail) == before or stop(response, text):
+                break
+        return text, trail
+
+    return answer
 
 
 def _all_at_once(response, principles, max_rounds=3):
@@ -459,6 +494,11 @@ def _with_class(response, principles, max_rounds=3):
     return Draft(text), trail
 
 
+_EMPTY = "it stopped at the empty text, which is a text like any other: the principles go on with it"
+_FIRST_AGAIN = (
+    "it stopped because the first text was back; the rounds end when nobody objects, or by `max_rounds`"
+)
+
 CONSTITUTIONAL_REVISION = Exercise(
     id="constitutional-revision",
     function="revise",
@@ -470,6 +510,41 @@ CONSTITUTIONAL_REVISION = Exercise(
         Part("the trail, principles unchanged", 1.5, _trail_cases, ("trail", "inputs")),
     ),
     misconceptions=(
+        Misconception(
+            "ends-when-empty",
+            _stopping(lambda first, text: not text, inside=False),
+            _EMPTY,
+        ),
+        Misconception(
+            "ends-at-once-when-empty",
+            _stopping(lambda first, text: not text, inside=True),
+            _EMPTY,
+        ),
+        Misconception(
+            "ends-at-the-first-text",
+            _stopping(lambda first, text: text == first, inside=False),
+            _FIRST_AGAIN,
+        ),
+        Misconception(
+            "ends-at-once-at-the-first-text",
+            _stopping(lambda first, text: text == first, inside=True),
+            _FIRST_AGAIN,
+        ),
+        Misconception(
+            "stripped",
+            lambda response, principles, max_rounds=3: revise(
+                response, [lambda text, p=p: (new := p(text)) and new.strip() for p in principles], max_rounds
+            ),
+            "spaces at the ends of a revision were removed; only the principles change the text",
+        ),
+        *(
+            Misconception(
+                f"default-max-rounds-{rounds}",
+                lambda response, principles, max_rounds=rounds: revise(response, principles, max_rounds),
+                "max_rounds has another default where none is passed; it is 3",
+            )
+            for rounds in (1, 5, 10, 100)
+        ),
         Misconception(
             "turned-order",
             _loop(order=lambda principles: principles[::-1]),

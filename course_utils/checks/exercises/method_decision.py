@@ -7,8 +7,22 @@ from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import observe_call
 from course_utils.decisions import recommend_method
 
-_PLAIN = ("chat", "law", "translation", "poetry")
-_DOMAINS = (*_PLAIN, "code", "maths", "math", "safety", "medicine", "reasoning", "summarisation", "pairs")
+# One domain for the parts on the rules: a rule on domains then costs the part on domains alone.
+_NEUTRAL = "cooking"
+_DOMAINS = (
+    "chat",
+    "law",
+    "translation",
+    "poetry",
+    "code",
+    "maths",
+    "math",
+    "safety",
+    "medicine",
+    "reasoning",
+    "summarisation",
+    "pairs",
+)
 
 
 def _observe_choice(function, case):
@@ -34,11 +48,11 @@ _SINGLE = ("verifiable", "reward_model", "principles", "thumbs")
 
 
 def _situations(draw, kinds):
-    """All situations with these kinds of feedback, in a drawn order, each in a drawn domain."""
+    """All situations with these kinds of feedback, in a drawn order, in a neutral domain."""
     every = list(itertools.product(kinds, ("low", "high"), (False, True), (False, True)))
     for i in draw.permutation(len(every)):
         keys = ("feedback", "compute", "noisy", "fresh_data")
-        yield dict(zip(keys, every[i], strict=True)) | {"domain": _PLAIN[draw.integer(0, 3)]}
+        yield dict(zip(keys, every[i], strict=True)) | {"domain": _NEUTRAL}
 
 
 def _case(situation, domains=None):
@@ -321,6 +335,22 @@ RECOMMEND_METHOD = Exercise(
             _renamed("grpo", "rlvr"),
             "RLVR is where the reward comes from; the method that optimises it is wanted",
         ),
+        *(
+            Misconception(
+                f"grpo-if-fresh-else-{other}",
+                _unless((lambda s: s["feedback"] == "verifiable" and not s["fresh_data"], other)),
+                "verifiable answers gave another method without fresh data; that does not matter there",
+            )
+            for other in ("dpo", "ppo", "orpo", "kto")
+        ),
+        *(
+            Misconception(
+                f"ppo-if-fresh-else-{other}",
+                _unless((lambda s: s["feedback"] == "reward_model" and not s["fresh_data"], other)),
+                "a reward model gave another method without fresh data; that does not matter there",
+            )
+            for other in ("dpo", "orpo", "kto")
+        ),
         Misconception(
             "grpo-if-compute",
             _unless((lambda s: s["feedback"] == "verifiable" and s["compute"] == "low", "dpo")),
@@ -390,6 +420,11 @@ RECOMMEND_METHOD = Exercise(
             "code-to-grpo",
             _unless((lambda s: s["domain"] in ("code", "maths", "math", "reasoning"), "grpo")),
             "code and maths gave GRPO whatever the feedback; the domain changes nothing",
+        ),
+        Misconception(
+            "chat-to-kto",
+            _unless((lambda s: s["domain"] == "chat", "kto")),
+            "chat gave KTO whatever the feedback; the domain changes nothing",
         ),
         Misconception(
             "safety-to-constitutional",

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from course_utils.checks.cases import form, gradient
+from course_utils.checks.cases import cast, form, gradient
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.losses import kto_loss, kto_reference_point
 
@@ -43,6 +43,15 @@ def _point_no_gradients(draw):
     return [
         Case((_column(-10.0, -12.0), _column(-13.0, -13.0)), label="log-ratios 3 and 1", no_grads=(0, 1)),
         Case(_mismatched(draw, 4, 1.0), label="four pairs", no_grads=(0, 1)),
+    ]
+
+
+def _point_forms(draw):
+    """Both dtypes, with a mean above 0 and with one below it, where the clamp acts."""
+    return [
+        Case(cast(_mismatched(draw, 4, mean), dtype), label=f"{name}, mean {word} 0")
+        for mean, word in ((1.0, "above"), (-1.0, "below"))
+        for dtype, name in ((torch.float32, "float32"), (torch.float64, "float64"))
     ]
 
 
@@ -86,7 +95,7 @@ KTO_REFERENCE_POINT = Exercise(
     parts=(
         Part("values", 2, _point_cases),
         gradient(0.5, _point_no_gradients, "no gradient"),
-        form(0.5, lambda draw: _mismatched(draw, 4, 1.0)),
+        Part("dtype kept, inputs unchanged", 0.5, _point_forms, ("dtype", "inputs")),
     ),
     misconceptions=(
         Misconception(
@@ -271,6 +280,18 @@ KTO_REFERENCE_POINT = Exercise(
             "the result is float32 whatever came in; keep the dtype of the inputs",
         ),
         Misconception(
+            "zero-of-its-own-dtype",
+            _of_ratios(lambda d: max(torch.tensor(0.0), d.mean())),
+            "where the mean is below 0 the result is a new zero, in float32 whatever came in; make it from the mean "
+            "(zeros_like), or clamp",
+        ),
+        Misconception(
+            "zero-in-float64",
+            _of_ratios(lambda d: max(torch.tensor(0.0, dtype=torch.float64), d.mean())),
+            "where the mean is below 0 the result is a new zero, in float64 whatever came in; make it from the mean "
+            "(zeros_like), or clamp",
+        ),
+        Misconception(
             "float64-always",
             lambda p, r: kto_reference_point(p.double(), r.double()),
             "the result is float64 whatever came in; keep the dtype of the inputs",
@@ -333,6 +354,15 @@ AT_ZERO = (*WORKED[:3], torch.tensor(0.0, dtype=torch.float64))
 MIXED = (False, True, True, False, True, False)
 
 
+# log-ratios 60, 60, -60, -60 and 10, 10 of each kind; z0 = 12
+FAR = (
+    _column(-10.0, -10.0, -70.0, -70.0, -20.0, -20.0),
+    _column(-70.0, -70.0, -10.0, -10.0, -30.0, -30.0),
+    _bools(True, False, True, False, True, False),
+    torch.tensor(12.0, dtype=torch.float64),
+)
+
+
 def _kto_cases(draw):
     return [
         Case(WORKED, {"beta": 0.5}, "log-ratios 2 (desirable) and 1 (undesirable), z0=2, beta=0.5"),
@@ -340,6 +370,7 @@ def _kto_cases(draw):
         Case(_votes(draw, MIXED), label="six examples, beta left at its default"),
         Case(_votes(draw, (True, False, False, True, False)), {"beta": 0.5}, "five examples, beta=0.5"),
         Case((*_votes(draw, (False, False, True)), 2.0), label="three examples, beta=2"),
+        Case(FAR, {"beta": 0.5}, "log-ratios 60, -60 and 10 of each kind, z0=12, beta=0.5"),
     ]
 
 
@@ -532,6 +563,8 @@ def _kto_gather(
     table = torch.stack([undesirable_weight * torch.sigmoid(x), desirable_weight * torch.sigmoid(-x)], dim=1)
     return table.gather(1, desirable.long().unsqueeze(1)).squeeze(1)
 
+
+_BOUNDED = "a log-ratio far from z0 was clamped; the sigmoid saturates by itself, and no later than it should"
 
 KTO_LOSS = Exercise(
     id="kto-loss",
@@ -810,6 +843,30 @@ KTO_LOSS = Exercise(
             _kto_shift(lambda d, z, beta: beta * (d - z).clamp(min=0)),
             "the bracket was clamped at 0; only the estimate of z0 is clamped, and that is done before",
         ),
+        *(
+            Misconception(
+                f"log-ratio-bounded-{bound}",
+                _kto_shift(lambda d, z, beta, bound=bound: beta * (d.clamp(-bound, bound) - z)),
+                _BOUNDED,
+            )
+            for bound in (5, 10, 20, 30, 50)
+        ),
+        *(
+            Misconception(
+                f"logit-bounded-{bound}",
+                _kto_shift(lambda d, z, beta, bound=bound: (beta * (d - z)).clamp(-bound, bound)),
+                _BOUNDED,
+            )
+            for bound in (5, 10, 20)
+        ),
+        *(
+            Misconception(
+                f"reference-point-bounded-{bound}",
+                _kto_shift(lambda d, z, beta, bound=bound: beta * (d - z.clamp(max=bound))),
+                "the reference point was cut off above; it is used as it comes",
+            )
+            for bound in (1, 3, 5, 10)
+        ),
         Misconception(
             "no-reference",
             _with(lambda p, r, y, z, beta, wd, wu: (p, 0 * r, y, z, beta, wd, wu)),
@@ -914,8 +971,8 @@ KTO_LOSS = Exercise(
     hints=(
         "The log-ratio is policy minus reference. A gain is what lies above the reference point, a loss what lies "
         "below.",
-        "For a desirable response the value is λ_D σ(β(log-ratio - z0)); for the others the bracket is turned. "
-        "The loss is λ minus the value.",
+        "Try a log-ratio equal to z0, so that the bracket is 0: what must the loss be for each kind? And far above z0, "
+        "which of the two kinds is to cost little?",
         "torch.where(desirable, ..., ...) keeps the order of the batch, and works when all are alike. z0 is a constant: "
         ".detach() it.",
     ),

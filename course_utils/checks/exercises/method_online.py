@@ -28,7 +28,9 @@ def _observe_pairs(function, case):
         words = Missing(f"{kind} where chosen_idx and rejected_idx are wanted")
         return {"result": words, "dtype": words, "inputs": seen["inputs"]}
     return {
-        "result": {n: _places(r, rewards.tolist(), size) for n, r in zip(_NAMES, result, strict=True)},
+        "result": {
+            n: _places(r, list(map(float, rewards)), size) for n, r in zip(_NAMES, result, strict=True)
+        },
         "dtype": {n: _form(r) for n, r in zip(_NAMES, result, strict=True)},
         "inputs": seen["inputs"],
     }
@@ -60,7 +62,7 @@ def _place(position, rewards, size):
     return f"number {1 + sum(r > mine for r in own)} of {size} in group {group}"
 
 
-# --- cases: gaps of at least .1, so that it does not matter how equality is tested ----------------
+# --- cases: gaps of at least .1, but for two groups whose rewards nearly agree ---------------------
 
 
 def _distinct(draw, groups, size, shift=0.0):
@@ -83,7 +85,7 @@ def _value_cases(draw):
         Case((_distinct(draw, 4, 4, -1.0), 4), label="four groups of 4"),
         Case((_distinct(draw, 4, 2), 2), label="four groups of 2"),
         Case((_distinct(draw, 1, 5), 5), label="one group"),
-        Case((_distinct(draw, 2, 7, 1000.0).float(), 7), label="rewards near 1000, float32"),
+        Case((_distinct(draw, 2, 7, 100.0).float(), 7), label="rewards near 100, float32"),
         Case((torch.cat([tied[i] for i in order]), 4), label="rewards 0 and 1, several best or worst"),
         Case(
             (_tensor(0.5, 0.5, -0.5, 1, 2, 2, 0, 1, 0, 1, 2, 3), 4),
@@ -110,6 +112,20 @@ def _dropping_cases(draw):
             (_tensor(0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 0), 4), label="rewards 0 and 1, the second group alike"
         ),
         Case((_alike(draw, 3, 1, 0), 3), label="no group with a difference"),
+        Case((_tensor(1, 1, 1 + 5e-10, 0, 0, 0), 3), label="rewards 1, 1 and 1 + 5e-10, float64"),
+        Case((_tensor(0.5, 0.5001, 0.5, 2, 2, 2).float(), 3), label="rewards .5, .5001 and .5, float32"),
+    ]
+
+
+def _kind_cases(draw):
+    """The rewards in other containers; every group has a difference."""
+    rewards = _distinct(draw, 3, 4)
+    return [
+        Case((rewards.tolist(), 4), label="a list of rewards"),
+        Case((tuple(_distinct(draw, 2, 3, -1.0).tolist()), 3), label="a tuple of rewards"),
+        Case((_distinct(draw, 4, 3).numpy(), 3), label="an array of rewards"),
+        Case((draw.permutation(8), 4), label="a list of ints"),
+        Case((torch.tensor(draw.permutation(8)), 2), label="a tensor of ints"),
     ]
 
 
@@ -129,7 +145,7 @@ def _form_cases(draw):
 
 def _groups(rewards, size):
     """(start, rewards of the group as a list), in order."""
-    return [(i, rewards[i : i + size].tolist()) for i in range(0, len(rewards), size)]
+    return [(i, list(map(float, rewards[i : i + size]))) for i in range(0, len(rewards), size)]
 
 
 def _each(pick, drop=lambda g: max(g) == min(g)):
@@ -241,11 +257,20 @@ def _fails_on_empty():
 
 def _sorting_in_place(rewards, group_size):
     right = online_pairs(rewards, group_size)
+    rewards = torch.as_tensor(rewards)  # the same memory, but for a list
     rewards.copy_(rewards.reshape(-1, group_size).sort(1).values.reshape(-1))
     return right
 
 
+def _of_tensors_only(method):
+    """Right for tensors, while other containers lack the method."""
+    return lambda rewards, group_size: online_pairs(
+        getattr(rewards, method)(-1, group_size).reshape(-1), group_size
+    )
+
+
 def _by_sorting(rewards, group_size):
+    rewards = torch.as_tensor(rewards)
     order = rewards.view(-1, group_size).argsort(dim=1) + torch.arange(0, len(rewards), group_size)[:, None]
     pairs = order[:, [-1, 0]]
     pairs = pairs[rewards[pairs[:, 0]] != rewards[pairs[:, 1]]]
@@ -253,7 +278,7 @@ def _by_sorting(rewards, group_size):
 
 
 def _by_numpy(rewards, group_size):
-    table = rewards.numpy().reshape(-1, group_size)
+    table = np.asarray(rewards).reshape(-1, group_size)
     rows = np.flatnonzero(np.ptp(table, axis=1) > 0)
     last = group_size - 1 - table[rows, ::-1].argmax(1)  # the last of several best ones
     return torch.from_numpy(rows * group_size + last), torch.from_numpy(
@@ -264,7 +289,7 @@ def _by_numpy(rewards, group_size):
 def _by_pandas(rewards, group_size):
     import pandas as pd
 
-    groups = pd.Series(rewards.numpy()).groupby(np.arange(len(rewards)) // group_size)
+    groups = pd.Series(np.asarray(rewards)).groupby(np.arange(len(rewards)) // group_size)
     kept = (groups.max() != groups.min()).to_numpy()
     return [torch.as_tensor(i.to_numpy()[kept].copy()).long() for i in (groups.idxmax(), groups.idxmin())]
 
@@ -273,8 +298,8 @@ def _by_loop(rewards, group_size):
     chosen, rejected = [], []
     for start in range(0, len(rewards), group_size):
         places = range(start, start + group_size)
-        best = max(places, key=lambda i: rewards[i].item())
-        worst = min(reversed(places), key=lambda i: rewards[i].item())
+        best = max(places, key=lambda i: float(rewards[i]))
+        worst = min(reversed(places), key=lambda i: float(rewards[i]))
         if rewards[best] > rewards[worst]:
             chosen.append(best)
             rejected.append(worst)
@@ -285,15 +310,21 @@ def _one_for_all(rewards, size):
     return rewards.argmax().reshape(1), rewards.argmin().reshape(1)
 
 
+_TOLERANCE = (
+    "groups with a tiny difference were dropped (by a tolerance, or by a cast to fewer digits); only no difference at "
+    "all is a reason"
+)
+
 ONLINE_PAIRS = Exercise(
     id="online-pairs",
     function="online_pairs",
     reference=online_pairs,
     observe=_observe_pairs,
     parts=(
-        Part("best and worst of each group", 2, _value_cases),
+        Part("best and worst of each group", 1.5, _value_cases),
         Part("a group without a difference is dropped", 1, _dropping_cases),
-        Part("two int64 tensors, rewards unchanged", 1, _form_cases, ("dtype", "inputs")),
+        Part("rewards in a list, a tuple or an array", 1, _kind_cases),
+        Part("two int64 tensors, rewards unchanged", 0.5, _form_cases, ("dtype", "inputs")),
     ),
     misconceptions=(
         Misconception(
@@ -345,6 +376,24 @@ ONLINE_PAIRS = Exercise(
             "small-gaps-dropped",
             _each(_ends, lambda g: max(g) - min(g) < 0.9),
             "groups with a small difference were dropped too; only no difference at all is a reason",
+        ),
+        Misconception(
+            "tolerance",
+            _each(_ends, lambda g: max(g) - min(g) < 1e-3),
+            _TOLERANCE,
+        ),
+        Misconception(
+            "small-tolerance",
+            _each(_ends, lambda g: max(g) - min(g) < 1e-6),
+            _TOLERANCE,
+        ),
+        *(
+            Misconception(
+                f"tensors-only-{method}",
+                _of_tensors_only(method),
+                "`rewards` may be a list, which has no methods of a tensor: make a tensor of it first (torch.as_tensor)",
+            )
+            for method in ("view", "reshape")
         ),
         Misconception(
             "one-pair-for-all",

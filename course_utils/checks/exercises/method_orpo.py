@@ -19,11 +19,11 @@ WORKED = _column(-2.0), _column(-1.5), _column(2.0)
 
 def _responses(draw, batch):
     """Mean log-probabilities of both responses, and an NLL that is not minus the first of them."""
-    return draw.uniform(-5.0, -0.1, batch), draw.uniform(-5.0, -0.1, batch), draw.uniform(0.3, 4.0, batch)
+    return draw.uniform(-3.0, -0.2, batch), draw.uniform(-3.0, -0.2, batch), draw.uniform(0.3, 4.0, batch)
 
 
 def _orpo_cases(draw):
-    likely = draw.uniform(-0.3, -0.02, 3), draw.uniform(-2.0, -0.5, 3), draw.uniform(0.1, 2.0, 3)
+    likely = draw.uniform(-0.3, -0.05, 3), draw.uniform(-2.0, -0.5, 3), draw.uniform(0.1, 2.0, 3)
     return [
         Case(WORKED, label="mean log-probabilities -2 and -1.5, NLL 2"),
         Case(_responses(draw, 5), label="five pairs, lam left at its default"),
@@ -58,6 +58,12 @@ def _orpo_extremes(draw):
             # a large gradient hides a small one, so each response is looked at by itself
             args = cast((chosen, rejected, nll), dtype)
             cases += [Case(args, {"lam": 1.0}, f"{label}{name}", grads=(i,)) for i in positions]
+    # log odds ratios of about 7, 9, 11 and 15
+    high, low = _column(-0.001, -0.001, -0.001, -0.001), _column(-1.0, -2.5, -4.0, -8.0)
+    for args, label in (((high, low), "the chosen"), ((low, high), "the rejected")):
+        cases.append(
+            Case((*args, _column(1.0, 1.0, 1.0, 1.0)), {"lam": 1.0}, f"{label} of probability 0.999")
+        )
     return cases
 
 
@@ -177,6 +183,18 @@ ORPO_LOSS = Exercise(
             "odds-not-logged",
             _of_log_odds(lambda x: _odds(torch.exp(x))),
             "the difference of the odds was taken; the *log* of their ratio goes into the sigmoid",
+        ),
+        Misconception(
+            "where-of-an-overflow",
+            _of_log_odds(lambda x: torch.where(x < -40, x, -torch.log(torch.expm1(-x)))),
+            "torch.where computes both branches; an infinity in the one not chosen makes the gradient nan: put a harmless "
+            "number in there first",
+        ),
+        Misconception(
+            "linear-softplus",
+            _of_ratio(lambda x, nll, lam: nll + lam * F.softplus(-x, threshold=5)),
+            "log(1 + e^x) was taken for x itself where x is a little large (softplus has a threshold for that, 20 by "
+            "default); at 6 that is off by 0.0025",
         ),
         Misconception(
             "ratio-not-logged",
@@ -432,6 +450,14 @@ ORPO_LOSS = Exercise(
             _of_ratio(lambda x, nll, lam: nll - lam * F.logsigmoid(x.clamp(-10, 10))),
             "the log odds ratio was clamped: the loss of a very wrong pair is capped, and its gradient is gone",
         ),
+        *(
+            Misconception(
+                f"clamped-ratio-{bound}",
+                _of_ratio(lambda x, nll, lam, bound=bound: nll - lam * F.logsigmoid(x.clamp(-bound, bound))),
+                "the log odds ratio was clamped: the loss of a very wrong pair is capped, and its gradient is gone",
+            )
+            for bound in (20, 50)
+        ),
         Misconception(
             "nan-replaced",
             _of_ratio(lambda x, nll, lam: nll - lam * torch.nan_to_num(torch.log(torch.sigmoid(x)))),
@@ -440,7 +466,7 @@ ORPO_LOSS = Exercise(
         Misconception(
             "all-detached",
             lambda *args, **kwargs: orpo_loss(*args, **kwargs).detach(),
-            "no gradient reaches the policy, so nothing would be trained",
+            "no gradient reaches the policy here: was something detached, or clamped, where it should flow?",
         ),
         Misconception(
             "chosen-detached",

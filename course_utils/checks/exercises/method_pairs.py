@@ -19,6 +19,8 @@ def _column(*numbers):
 # --- ipo-loss --------------------------------------------------------------------------------
 
 PAST_TARGET = pair(-2.0, -15.0, -13.0, -14.0)
+FAR_ABOVE = pair(-11.3, -37.6, -54.8, -21.1)
+FAR_BELOW = pair(-54.8, -21.1, -11.3, -37.6)
 
 
 def _ipo_cases(draw):
@@ -30,6 +32,9 @@ def _ipo_cases(draw):
         Case(draw_logprobs(draw, 4), {"tau": 0.5}, "four pairs, tau=0.5"),
         Case((*draw_logprobs(draw, 1), 2.0), label="one pair, tau=2"),
         Case(agreed * 2, {"tau": 0.2}, "policy and reference agree, tau=0.2"),
+        Case(FAR_ABOVE, label="log-ratios 43.5 and -16.5: h = 60"),
+        Case(FAR_BELOW, label="log-ratios -43.5 and 16.5: h = -60"),
+        Case(WORKED, {"tau": 0.01}, "policy -12 and -15, reference -13 and -14, tau=0.01"),
     ]
 
 
@@ -221,6 +226,22 @@ IPO_LOSS = Exercise(
             _to_target(lambda c, r, rc, rr: c - rc),
             "only the chosen response appears; h compares it with the rejected one",
         ),
+        *(
+            Misconception(
+                f"h-bounded-{bound}",
+                _of_h(lambda h, tau, bound=bound: (h.clamp(-bound, bound) - 1 / (2 * tau)) ** 2),
+                "h was clamped: a margin far from the target counts with its whole distance",
+            )
+            for bound in (1, 5, 10, 20, 25, 50)
+        ),
+        *(
+            Misconception(
+                f"tau-at-least-{floor}",
+                _of_h(lambda h, tau, floor=floor: (h - 1 / (2 * max(tau, floor))) ** 2),
+                "a small tau was replaced by a larger one; use the tau that is passed",
+            )
+            for floor in (0.05, 0.1)
+        ),
         Misconception(
             "log-ratios-added",
             _to_target(lambda c, r, rc, rr: (c - rc) + (r - rr)),
@@ -311,19 +332,33 @@ IPO_LOSS = Exercise(
         ),
     },
     hints=(
-        "h is the margin of the DPO loss: the log-ratio of the chosen response minus that of the rejected one.",
+        "Take the worked pair, policy -12 and -15, reference -13 and -14: its log-ratios are 1 and -1, so h is 2, and at "
+        "tau = 0.1 the target is 5.",
         "Eq. 17 squares the distance of h from a target that depends on tau alone. No sigmoid, no logarithm.",
         "Python reads 1 / 2 * tau as (1 / 2) * tau; put the denominator in brackets.",
     ),
 )
 
 
+_EPSILON = (
+    "an epsilon inside the logarithm (or a clamp of the probability) hides the underflow, but caps the loss and loses "
+    "the gradient where it matters most"
+)
+_LADDER = "differences of ±6, ±8, ±10, ±12, ±15"
+
+
+def _ladder():
+    """Differences where σ is close to 0 or 1, but not rounded."""
+    steps = _column(6.0, 8.0, 10.0, 12.0, 15.0)
+    return torch.cat([steps, -steps])
+
+
 # --- simpo-loss ------------------------------------------------------------------------------
 
 
 def _means(draw, batch):
-    """Mean log-probabilities per token of two responses."""
-    return draw.uniform(-5.0, -0.2, batch), draw.uniform(-5.0, -0.2, batch)
+    """Mean log-probabilities per token of two responses, near enough for a sigmoid that is not rounded away."""
+    return draw.uniform(-2.3, -0.9, batch), draw.uniform(-2.3, -0.9, batch)
 
 
 def _simpo_cases(draw):
@@ -347,7 +382,16 @@ def _simpo_extremes(draw):
         for dtype, name in ((torch.float64, ""), (torch.float32, ", float32")):
             cases.append(Case(cast(args, dtype), label=label + name, grads=(0, 1)))
     both = tuple(a - 990.0 for a in _means(draw, 4))
-    return [*cases, Case(both, label="both near -1e3", grads=(0, 1))]
+    ladder = _ladder() / 2
+    fixed = (
+        Case(
+            (ladder.clamp(max=0) - 1, (-ladder).clamp(max=0) - 1),
+            {"gamma": 0.0},
+            _LADDER + " in the reward",
+            grads=(0, 1),
+        ),
+    )
+    return [*cases, Case(both, label="both near -1e3", grads=(0, 1)), *fixed]
 
 
 def _of_means(logit):
@@ -504,6 +548,17 @@ SIMPO_LOSS = Exercise(
             _of_means(lambda c, r, beta, gamma: beta * c - gamma),
             "only the chosen response appears; the loss compares it with the rejected one",
         ),
+        *(
+            Misconception(
+                f"means-bounded-{bound}",
+                lambda c, r, beta=2.0, gamma=1.0, bound=bound: simpo_loss(
+                    c.clamp(min=-bound), r.clamp(min=-bound), beta, gamma
+                ),
+                "the mean log-probabilities were clamped from below: beyond the bound the loss is wrong and its gradient "
+                "gone",
+            )
+            for bound in (5, 10, 20, 50, 100, 500)
+        ),
         Misconception(
             "probabilities",
             _of_means(lambda c, r, beta, gamma: beta * (c.exp() - r.exp()) - gamma),
@@ -570,18 +625,31 @@ SIMPO_LOSS = Exercise(
             "torch has log σ as one function",
         ),
         Misconception(
+            "linear-softplus",
+            _of_reward_margin(lambda x: F.softplus(-x, threshold=5)),
+            "log(1 + e^x) was taken for x itself where x is a little large (softplus has a threshold for that, 20 by "
+            "default); at 6 that is off by 0.0025",
+        ),
+        *(
+            Misconception(
+                f"epsilon-{name}",
+                _of_reward_margin(lambda x, epsilon=epsilon: -torch.log(torch.sigmoid(x) + epsilon)),
+                _EPSILON,
+            )
+            for name, epsilon in (("1e-10", 1e-10), ("1e-12", 1e-12))
+        ),
+        Misconception(
             "epsilon",
             _of_reward_margin(lambda x: -torch.log(torch.sigmoid(x) + 1e-8)),
-            "an epsilon inside the logarithm (or a clamp of the probability) hides the underflow, but caps the loss and "
-            "loses the gradient where it matters most",
+            _EPSILON,
         ),
         Misconception(
             "cross-entropy-of-probabilities",
             _of_reward_margin(
                 lambda x: F.binary_cross_entropy(torch.sigmoid(x), torch.ones_like(x), reduction="none")
             ),
-            "F.binary_cross_entropy caps the logarithm of a probability at -100, and sigmoid has rounded to 0 before; "
-            "there is a variant that takes logits",
+            "the loss is capped at 100: a clamp does that, and so does F.binary_cross_entropy (there is a variant that "
+            "takes logits)",
         ),
         Misconception(
             "clamped",
@@ -665,24 +733,30 @@ SIMPO_LOSS = Exercise(
 
 
 def _rewards(draw, batch):
-    return draw.normal(batch, scale=1.5), draw.normal(batch, scale=1.5)
+    """Rewards whose differences lie within ±3, where the sigmoid has all its digits."""
+    return draw.uniform(-1.5, 1.5, batch), draw.uniform(-1.5, 1.5, batch)
 
 
 def _comparison_cases(draw):
     equal = draw.normal(3)
+    higher = draw.uniform(-1.0, 1.0, 1)
+    up, down = _rewards(draw, 4), _rewards(draw, 4)
     return [
         Case((_column(2.0), _column(1.0)), label="rewards 2 and 1"),
         Case(_rewards(draw, 5), label="five pairs"),
-        Case((draw.normal(1), draw.normal(1) + 3), label="one pair, the rejected higher"),
-        Case((draw.normal(4) + 5, draw.normal(4) + 5), label="all rewards shifted by 5"),
-        Case((draw.normal(4) - 5, draw.normal(4) - 5), label="all rewards shifted by -5"),
-        Case((draw.normal(6, scale=3.0), draw.normal(6, scale=3.0)), label="large differences"),
+        Case((higher, higher + draw.uniform(1.5, 3.0, 1)), label="one pair, the rejected higher"),
+        Case((up[0] + 5, up[1] + 5), label="all rewards shifted by 5"),
+        Case((down[0] - 5, down[1] - 5), label="all rewards shifted by -5"),
+        Case(
+            (_column(1.5, -1.5, 0.7, -0.2), _column(-1.5, 1.5, -0.6, 0.9)),
+            label="differences of 3, -3, 1.3, -1.1",
+        ),
         Case((equal, equal.clone()), label="equal rewards"),
     ]
 
 
 def _comparison_extremes(draw):
-    cases = []
+    cases = [Case((_ladder() + 1, torch.ones(10, dtype=torch.float64)), label=_LADDER, grads=(0, 1))]
     for sign, word in ((1.0, "+1e4"), (-1.0, "-1e4")):
         chosen, rejected = _rewards(draw, 4)
         chosen = chosen + sign * 1e4 * _column(1.0, 0.5, 0.0, 0.0)
@@ -860,14 +934,8 @@ REWARD_MODEL_LOSS = Exercise(
         Misconception(
             "log-of-sigmoid",
             _of_difference(lambda d: -torch.log(torch.sigmoid(d))),
-            "for very negative differences sigmoid rounds to 0, whose logarithm is -infinity (and exp overflows); "
-            "torch has log σ as one function",
-        ),
-        Misconception(
-            "soft-margin",
-            _of_difference(lambda d: F.soft_margin_loss(d, torch.ones_like(d), reduction="none")),
-            "F.soft_margin_loss computes log(1 + exp(-d)) as it stands, and exp(1e4) is infinite; torch has log σ as "
-            "one function",
+            "for very negative differences sigmoid rounds to 0, whose logarithm is -infinity, and exp overflows (in "
+            "F.soft_margin_loss too); torch has log σ as one function",
         ),
         Misconception(
             "ratio-of-powers",
@@ -885,18 +953,31 @@ REWARD_MODEL_LOSS = Exercise(
             "infinity was replaced by a number after the fact; keep it from arising",
         ),
         Misconception(
+            "linear-softplus",
+            _of_difference(lambda d: F.softplus(-d, threshold=5)),
+            "log(1 + e^x) was taken for x itself where x is a little large (softplus has a threshold for that, 20 by "
+            "default); at 6 that is off by 0.0025",
+        ),
+        *(
+            Misconception(
+                f"epsilon-{name}",
+                _of_difference(lambda d, epsilon=epsilon: -torch.log(torch.sigmoid(d) + epsilon)),
+                _EPSILON,
+            )
+            for name, epsilon in (("1e-10", 1e-10), ("1e-12", 1e-12))
+        ),
+        Misconception(
             "epsilon",
             _of_difference(lambda d: -torch.log(torch.sigmoid(d) + 1e-8)),
-            "an epsilon inside the logarithm (or a clamp of the probability) hides the underflow, but caps the loss and "
-            "loses the gradient where it matters most",
+            _EPSILON,
         ),
         Misconception(
             "cross-entropy-of-probabilities",
             _of_difference(
                 lambda d: F.binary_cross_entropy(torch.sigmoid(d), torch.ones_like(d), reduction="none")
             ),
-            "F.binary_cross_entropy caps the logarithm of a probability at -100, and sigmoid has rounded to 0 before; "
-            "there is a variant that takes logits",
+            "the loss is capped at 100: a clamp does that, and so does F.binary_cross_entropy (there is a variant that "
+            "takes logits)",
         ),
         Misconception(
             "clamped",

@@ -41,6 +41,14 @@ def _worked_step():
     )
 
 
+def _far_step():
+    """Ratios of 30 and of 1/30, with advantages of both signs: the bad token has a full gradient back."""
+    return tensor(30, 30, 1 / 30, 1 / 30).log() - 5.0, tensor(-5, -5, -5, -5), tensor(-1, 1, -1, 1)
+
+
+_FAR = "ratios 30, 30, 1/30, 1/30, advantages -1, 1, -1, 1"
+
+
 def _step_cases(draw):
     logp, old, advantages = draw_step(draw)
     return [
@@ -49,6 +57,8 @@ def _step_cases(draw):
         Case((*draw_step(draw, 1), 0.1), label="one row, clip=0.1"),
         Case(draw_step(draw, 3), {"clip": 0.4}, "three rows, clip=0.4"),
         Case((old.clone(), old, advantages), label="the first step: logp equals old_logp"),
+        Case(_far_step(), label=_FAR),
+        Case((tensor(-2), tensor(-14), tensor(-1)), label="a log-ratio of 12, advantage -1"),
     ]
 
 
@@ -59,6 +69,7 @@ def _step_gradients(draw):
         Case((logp, old, advantages), label="two rows", grads=(0,)),
         Case((*draw_step(draw, 3), 0.4), label="three rows, clip=0.4", grads=(0,)),
         Case((old.clone(), old, advantages), label="the first step: logp equals old_logp", grads=(0,)),
+        Case(_far_step(), label=_FAR, grads=(0,)),
     ]
 
 
@@ -89,6 +100,20 @@ def _with_advantages(change):
 
 def _with_logp(change):
     return lambda logp, old_logp, advantages, clip=0.2: ppo_loss(change(logp), old_logp, advantages, clip)
+
+
+def _bounded_log_ratio(bound):
+    return _clipped(ratio=lambda new, old: (new - old).clamp(-bound, bound).exp())
+
+
+def _dual(bound):
+    """The loss of a bad token capped at `bound` times its advantage."""
+
+    def answer(logp, old_logp, advantages, clip=0.2):
+        loss = ppo_loss(logp, old_logp, advantages, clip)
+        return torch.where(advantages < 0, torch.minimum(loss, -bound * advantages), loss)
+
+    return answer
 
 
 def _straight_through(logp, old_logp, advantages, clip=0.2):
@@ -167,6 +192,22 @@ PPO_LOSS = Exercise(
             "clipped-only",
             _clipped(lambda raw, bounded: bounded),
             "only the clipped term is there. Then a policy that has gone too far the wrong way gets no gradient to come back",
+        ),
+        *(
+            Misconception(
+                f"log-ratio-bounded-{bound}",
+                _bounded_log_ratio(bound),
+                "the log-ratio was clamped before the exponential; a token far off has its whole ratio, and its gradient",
+            )
+            for bound in (1, 2, 3, 5, 10)
+        ),
+        *(
+            Misconception(
+                f"dual-clip-{bound}",
+                _dual(bound),
+                "a bad token's loss was capped (the dual clip of a later paper); here it grows with the ratio",
+            )
+            for bound in (3, 5, 10)
         ),
         Misconception(
             "unclipped",
@@ -377,27 +418,48 @@ PPO_LOSS = Exercise(
 # ------------------------------------------------------------------------------------- group-advantages
 
 
+def _unequal(draw, groups, size):
+    """Rewards with gaps, none of them near the mean of its group: an advantage of about 0 has few digits."""
+    steps = torch.arange(size, dtype=torch.float64) ** 1.3 / 2
+    rows = [steps[draw.permutation(size)] + draw.uniform(-2.0, 1.0) for _ in range(groups)]
+    return torch.cat(rows) + draw.uniform(-0.05, 0.05, groups * size)
+
+
 def _group_cases(draw):
     near = 0.3 + draw.uniform(2e-4, 2e-3, 3) * tensor(-1.0, 0.3, 1.0)
-    barely = 0.5 + draw.uniform(2e-5, 3e-5, 3) * tensor(-1.0, 0.0, 1.0)
+    barely = 0.5 + draw.uniform(2e-5, 3e-5, 3) * tensor(-1.0, 0.4, 1.0)
     spread = tensor(3.0, 0.1, 20.0, 0.5).repeat_interleave(3)
     return [
         Case((tensor(1, 0, 0, 0), 4), label="one group, rewards 1, 0, 0, 0"),
-        Case((spread * draw.normal(12) + 5 * spread.log(), 3), label="four groups of three"),
-        Case((draw.normal(6, scale=2.0), 2), label="three groups of two"),
-        Case((draw.normal(8) - 3, 4, 0.5), label="two groups of four, eps=0.5"),
+        Case((spread * _unequal(draw, 4, 3) + 5 * spread.log(), 3), label="four groups of three"),
+        Case((2 * _unequal(draw, 3, 2), 2), label="three groups of two"),
+        Case((_unequal(draw, 2, 4) - 3, 4, 0.5), label="two groups of four, eps=0.5"),
         Case((torch.cat([near, barely, near.flip(0)]), 3), label="groups of nearly equal rewards"),
-        Case((draw.normal(10), 5), {"eps": 0.01}, "two groups of five, eps=0.01"),
+        Case((_unequal(draw, 2, 5), 5), {"eps": 0.01}, "two groups of five, eps=0.01"),
         Case((tensor(1, 1, 0, 1, 0, 0, 0, 1), 4), label="rewards of 0 and 1"),
     ]
 
 
 def _constant_cases(draw):
     mixed = torch.cat([tensor(0, 0, 0, 0), draw.normal(4) + tensor(9, 3, -3, -9), tensor(1, 1, 1, 1)])
+    # equal numbers whose mean is rounded: which ones are depends on the order of the sum, so there are several
+    rounded = torch.cat(
+        [tensor(number).repeat(size) for size in (6, 6, 6) for number in (0.1, 0.7, 10000.1, -1.7)]
+    )
+    threes = tensor(0.1, 0.7, 10000.1, -1.7).repeat_interleave(3)
     return [
         Case((tensor(1, 1, 1, 1, 0, 0, 0, 0), 4), label="all right and all wrong", scale=0.0),
         Case((mixed, 4), label="constant groups beside one that is not", scale=0.0),
         Case((tensor(-2, -2, 0.5, 0.5), 2, 0.01), label="constant groups of two", scale=0.0),
+        *(
+            Case(
+                (rewards.to(dtype), size),
+                label=f"groups of {size} equal rewards: .1, .7, 10000.1, -1.7, {name}",
+                scale=0.0,
+            )
+            for rewards, size in ((rounded, 6), (threes, 3))
+            for dtype, name in ((torch.float32, "float32"), (torch.float64, "float64"))
+        ),
     ]
 
 
@@ -451,21 +513,24 @@ def _by_hand(rewards, group_size, eps=1e-4):
         group = values[start : start + group_size]
         mean = math.fsum(group) / group_size
         std = math.sqrt(math.fsum((r - mean) ** 2 for r in group) / (group_size - 1))
-        out += [(r - mean) / (std + eps) for r in group]
+        out += [(r - mean) / (std + eps) if max(group) > min(group) else 0.0 for r in group]
     return torch.tensor(out, dtype=rewards.dtype)
 
 
 def _numpy_groups(rewards, group_size, eps=1e-4):
     groups = rewards.numpy().reshape(-1, group_size)
+    alike = np.ptp(groups, axis=1, keepdims=True) == 0
     scaled = (groups - groups.mean(1, keepdims=True)) / (groups.std(1, ddof=1, keepdims=True) + eps)
-    return torch.from_numpy(scaled.ravel().astype(groups.dtype))
+    return torch.from_numpy(np.where(alike, 0, scaled).ravel().astype(groups.dtype))
 
 
 def _pandas_groups(rewards, group_size, eps=1e-4):
     import pandas as pd
 
     frame = pd.Series(rewards.double().numpy()).groupby(np.arange(len(rewards)) // group_size)
-    scaled = frame.transform(lambda group: (group - group.mean()) / (group.std() + eps))
+    scaled = frame.transform(
+        lambda group: (group - group.mean()) / (group.std() + eps) if group.nunique() > 1 else 0 * group
+    )
     return torch.tensor(scaled.to_numpy(), dtype=rewards.dtype)
 
 
@@ -473,15 +538,18 @@ def _repeated(rewards, group_size, eps=1e-4):
     chunks = rewards.split(group_size)
     mean = torch.stack([c.mean() for c in chunks]).repeat_interleave(group_size)
     std = torch.stack([c.var(correction=1).sqrt() for c in chunks]).repeat_interleave(group_size)
-    return (rewards - mean) / (std + eps)
+    first = rewards[::group_size].repeat_interleave(group_size)
+    alike = torch.stack([(c == c[0]).all() for c in chunks]).repeat_interleave(group_size)
+    return (rewards - torch.where(alike, first, mean)) / (std + eps)
 
 
 def _centring_matrix(rewards, group_size, eps=1e-4):
     groups = rewards.reshape(-1, group_size)
+    groups = groups - groups[:, :1]  # 0 for a group of equal rewards, and so are its deviations
     centre = torch.eye(group_size, dtype=rewards.dtype) - 1 / group_size
     deviation = torch.einsum("ij,nj->ni", centre, groups)
     std = (deviation.square().sum(1) / (group_size - 1)).sqrt()
-    return (deviation / (std + eps)[:, None]).masked_fill((std == 0)[:, None], 0.0).flatten()
+    return (deviation / (std + eps)[:, None]).flatten()
 
 
 GROUP_ADVANTAGES = Exercise(
@@ -660,6 +728,12 @@ GROUP_ADVANTAGES = Exercise(
             "the advantages were clipped; only the ratio is, later, in the loss",
         ),
         Misconception(
+            "mean-rounded",
+            _grouped(lambda g, eps: _centred(g) / (_std(g) + eps)),
+            "the mean of equal numbers is rounded, so r - mean is not exactly 0 in a group of equal rewards (and the "
+            "division by eps makes it large); compare the rewards with each other",
+        ),
+        Misconception(
             "constant-group-kept",
             _grouped(
                 lambda g, eps: torch.where(
@@ -734,10 +808,15 @@ def _observe_estimators(function, case):
     if "error" in seen:
         return seen
     result, types = seen.pop("result"), seen.pop("dtype")
+    seen.pop("gradient of argument 1", None)
     if not isinstance(result, dict):
         lacking = Missing(f"a {type(result).__name__} where a dict with the keys k1, k2 and k3 is wanted")
         return seen | dict.fromkeys(_ESTIMATORS, lacking) | {"dtype": lacking}
     lacking = Missing(f"the key is missing; keys seen: {', '.join(map(str, result))}")
+    if case.grads:  # of each by itself: in their sum one could make up for another
+        for key in filter(result.__contains__, _ESTIMATORS):
+            own = observe_call(lambda *args, k=key: function(*args)[k], case)
+            seen[f"gradient of {key}"] = own.get("gradient of argument 1")
     return (
         seen
         | {key: result.get(key, lacking) for key in _ESTIMATORS}
@@ -758,6 +837,9 @@ def _estimator_cases(draw):
         Case(draw_samples(draw, 3, 5), label="shape (3, 5)"),
         Case((logp + tensor(-3.0, 2.0, 0.0, 0.0), ref), label="larger log-ratios, shape (4,)"),
         Case((logp, logp), label="policy and reference agree"),
+        Case((tensor(-2.0, -14.0), tensor(-14.0, -2.0)), label="log-ratios 12 and -12"),
+        Case(draw_samples(draw, 1), label="shape (1,)"),
+        Case(draw_samples(draw, 2, 1), label="shape (2, 1)"),
     ]
 
 
@@ -965,6 +1047,19 @@ KL_ESTIMATORS = Exercise(
             _estimators(k3=lambda d: d * d / 2),
             "this is k2 again; k3 agrees with it for small delta only",
         ),
+        *(
+            Misconception(
+                f"delta-clamped-{bound}",
+                _of_delta(lambda p, r, bound=bound: (p - r).clamp(-bound, bound)),
+                "the log-ratio was clamped; these are estimators of a divergence, and the rare large terms belong to it",
+            )
+            for bound in (1, 2, 5, 10)
+        ),
+        Misconception(
+            "squeezed",
+            _each(torch.Tensor.squeeze),
+            "an axis of length 1 was dropped (by squeeze()); the result has the shape of `logp`",
+        ),
         Misconception(
             "keys-swapped",
             _renamed(k2="k3", k3="k2"),
@@ -1004,6 +1099,16 @@ KL_ESTIMATORS = Exercise(
             "detached",
             _each(torch.Tensor.detach),
             "no gradient reaches the policy; the estimators serve as losses too",
+        ),
+        *(
+            Misconception(
+                f"{key}-detached",
+                lambda logp, ref_logp, key=key: {
+                    k: v.detach() if k == key else v for k, v in kl_estimators(logp, ref_logp).items()
+                },
+                f"no gradient reaches the policy from {key}; each of the three may serve as a loss",
+            )
+            for key in _ESTIMATORS
         ),
         Misconception(
             "ratio-detached",

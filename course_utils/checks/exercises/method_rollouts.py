@@ -48,12 +48,20 @@ def _worked_scored(front=0):
     return score, policy, ref, mask_of([(front, front + 3)], front + 3)
 
 
+def _far_from_reference():
+    """Log-ratios of 15, -15 and 0.2."""
+    policy = torch.tensor([[-0.5, -16.0, -1.0]], dtype=torch.float64)
+    ref = torch.tensor([[-15.5, -1.0, -1.2]], dtype=torch.float64)
+    return torch.tensor([1.0], dtype=torch.float64), policy, ref, mask_of([(0, 3)], 3)
+
+
 def _shaped_cases(draw):
     return [
         Case((*_worked_scored(), 0.1), label="one response of three tokens, score 1"),
         Case((*draw_scored(draw, BEHIND), 0.3), label="padding after the response"),
         Case((*draw_scored(draw, BEHIND[:2], 7),), {"kl_coef": 2.0}, "two rows, kl_coef=2"),
         Case((*draw_scored(draw, BEHIND), 0.0), label="kl_coef=0"),
+        Case((*_far_from_reference(), 1.0), label="log-ratios 15, -15 and 0.2, kl_coef=1"),
     ]
 
 
@@ -333,6 +341,14 @@ KL_SHAPED_REWARDS = Exercise(
             "the log-ratio was weighted by the token's probability. The token was sampled from the policy, "
             "so that weight is in already",
         ),
+        *(
+            Misconception(
+                f"clamped-{bound}",
+                _shaped(lambda p, r, c, bound=bound: -c * (p - r).clamp(-bound, bound)),
+                "the log-ratio (or the penalty) was clamped: a token far from the reference costs no more than a nearer one",
+            )
+            for bound in (1, 2, 3, 5, 10)
+        ),
         Misconception(
             "clipped-at-0",
             _shaped(lambda p, r, c: -c * (p - r).clamp(min=0)),
@@ -418,8 +434,7 @@ KL_SHAPED_REWARDS = Exercise(
         "Two things are added: a penalty on every counted token, and the score on one token of each row.",
         "Which position is the last counted one? Not the last column, and with a prompt in front not the number of counted "
         "tokens either. Try the largest position whose mask is 1.",
-        "torch.where(mask.bool(), penalty, 0.0) removes what stands elsewhere, nan included. Then add score to "
-        "rewards[row, last] for all rows at once, with torch.arange(B) as the row index.",
+        "torch.where(mask.bool(), penalty, 0.0) removes what stands elsewhere, nan included. Then index one place a row.",
     ),
 )
 
@@ -446,9 +461,9 @@ def _observe_pair(function, case):
 
 
 def draw_rollout(draw, spans, length=7):
-    """rewards, values, mask; other numbers of the same size where it is 0."""
+    """rewards, values, mask; other numbers of the same size where it is 0. No advantage is as large as 5."""
     shape = len(spans), length
-    return draw.normal(*shape), draw.normal(*shape) + 0.5, mask_of(spans, length)
+    return draw.normal(*shape, scale=0.4), draw.normal(*shape, scale=0.4) + 0.5, mask_of(spans, length)
 
 
 def _worked_rollout(front=0, behind=0):
@@ -456,6 +471,13 @@ def _worked_rollout(front=0, behind=0):
     rewards = torch.tensor([[0.3] * front + [0.0, 0.0, 1.0] + [0.4] * behind], dtype=torch.float64)
     values = torch.tensor([[0.9] * front + [0.5, 0.6, 0.7] + [0.8] * behind], dtype=torch.float64)
     return rewards, values, mask_of([(front, front + 3)], rewards.shape[1])
+
+
+def _large_rollout(front, behind):
+    """The worked tokens with large rewards."""
+    rewards, values, mask = _worked_rollout(front, behind)
+    rewards[0, front : front + 3] = torch.tensor([0.0, -20.0, 50.0])
+    return rewards, values, mask
 
 
 def _whole_cases(draw):
@@ -475,6 +497,9 @@ def _padded_cases(draw):
         Case((*draw_rollout(draw, BETWEEN), 0.9, 0.7), label="prompts in front, padding behind"),
         Case(draw_rollout(draw, BETWEEN), {"lam": 1.0}, "prompts in front, padding behind, lam=1"),
         Case(draw_rollout(draw, [(0, 1)] * 2, 1), label="responses of one token"),
+        Case(draw_rollout(draw, BETWEEN), {"gamma": 0.0}, "prompts in front, padding behind, gamma=0"),
+        Case(draw_rollout(draw, BETWEEN), {"lam": 0.0}, "prompts in front, padding behind, lam=0"),
+        Case(_large_rollout(2, 1), label="the three tokens with rewards 0, -20 and 50"),
     ]
 
 
@@ -564,6 +589,15 @@ def _centred_afterwards(rewards, values, mask, gamma=1.0, lam=0.95):
     advantages, returns = gae(rewards, values, mask, gamma, lam)
     counted = mask != 0
     return torch.where(counted, advantages - advantages[counted].mean(), 0.0), returns
+
+
+def _clamped(bound):
+    def answer(rewards, values, mask, gamma=1.0, lam=0.95):
+        advantages, _ = gae(rewards, values, mask, gamma, lam)
+        advantages = advantages.clamp(-bound, bound)
+        return advantages, torch.where(mask != 0, advantages + values, 0.0)
+
+    return answer
 
 
 def _to_go(rewards, gamma):
@@ -758,6 +792,24 @@ GAE = Exercise(
             "defaults-fixed",
             lambda r, v, m, gamma=1.0, lam=0.95: gae(r, v, m, 1.0, 0.95),
             "gamma and lam are always 1 and 0.95 here, whatever is passed",
+        ),
+        Misconception(
+            "gamma-0-as-not-given",
+            lambda r, v, m, gamma=1.0, lam=0.95: gae(r, v, m, gamma or 1.0, lam),
+            "a gamma of 0 was taken for one that is not given: `gamma or 1.0` is 1.0 for 0, which counts as False",
+        ),
+        Misconception(
+            "lam-0-as-not-given",
+            lambda r, v, m, gamma=1.0, lam=0.95: gae(r, v, m, gamma, lam or 0.95),
+            "a lam of 0 was taken for one that is not given: `lam or 0.95` is 0.95 for 0, which counts as False",
+        ),
+        *(
+            Misconception(
+                f"clamped-{bound}",
+                _clamped(bound),
+                "the advantages were clamped; large ones are as true as small ones",
+            )
+            for bound in (1, 5, 10)
         ),
         Misconception(
             "default-gamma",

@@ -1,0 +1,720 @@
+"""05-goodhart: the gap between the tests that a program was rewarded for and others."""
+
+import functools
+import itertools
+import mmap
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from course_utils.checks.compare import Missing
+from course_utils.checks.definition import Case, Exercise, Misconception, Part
+from course_utils.checks.observe import observe_call
+from course_utils.goodhart import verifier_gap
+
+# --- overfit-verifier: programs ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A program as source text, with the names that it uses, so that every answer gets a new one.
+
+    A source may call `wait(seconds)`, and `go_on()` where it does not wait: nothing here runs for ever, so that no
+    answer is kept for ever.
+    """
+
+    source: str
+    names: tuple = ()
+
+    def make(self):
+        """The function. Its `after` runs it without waiting, for wrong answers of ours: (value, error, seconds)."""
+
+        def after(*args):
+            waited = []
+            try:
+                return self._function(waited.append, _nothing)(*args), None, sum(waited)
+            except Exception as error:
+                return None, error, sum(waited)
+
+        place = next(_PLACES) % (len(_BOARD) // 3) * 3
+        _BOARD[place : place + 3] = bytes(3)
+        program = self._function(functools.partial(_wait, place), functools.partial(_go_on, place))
+        program.after, program.place = after, place
+        return program
+
+    def _function(self, wait, go_on):
+        names = {"wait": wait, "go_on": go_on, **dict(self.names)}
+        exec(self.source, names)
+        return names["program"]
+
+
+# Three marks for each program: a wait has begun; it has ended; another call came in between. The memory is shared with
+# forked processes.
+_BOARD, _PLACES = mmap.mmap(-1, 4095), itertools.count()
+
+
+def _wait(place, seconds):
+    _BOARD[place] = 1
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.002)
+    _BOARD[place + 1] = 1
+
+
+def _go_on(place):
+    begun, ended, _ = _BOARD[place : place + 3]
+    if begun and not ended:
+        _BOARD[place + 2] = 1
+
+
+def _nothing():
+    """In the place of `go_on`."""
+
+
+def _waited_for(program):
+    """Whether a wait ended before the answer did, or before it called the program again.
+
+    Not by the clock: a machine may be busy.
+    """
+    _, ended, in_between = _BOARD[program.place : program.place + 3]
+    return bool(ended and not in_between)
+
+
+_TABLE = "def program(x):\n    return table.get(x, 0)"
+_PLUS = "def program(x):\n    return x + k"
+_SUM = "def program(x, y):\n    return x + y"
+_SIZE = "def program(items):\n    print(items)\n    return len(items)"
+_SAME = "def program(x):\n    return x"
+_KEY = "def program(x):\n    return table[x]"
+_MANY = """
+def program(x):
+    if x == 1:
+        raise ValueError("no")
+    if x == 2:
+        assert x == 3
+    if x == 3:
+        return None + x
+    if x == 4:
+        class Odd(Exception):
+            pass
+        raise Odd
+    return None if x < 0 else 10 * x
+"""
+_SLOW = """
+def program(x):
+    if x in slow:
+        wait(seconds)
+    else:
+        go_on()
+    if x < 0:
+        raise ValueError(x)
+    return 10 * x
+"""
+# a program that runs too long, and the limit: far apart, for a machine may be busy
+_LONG, _LIMIT, _SHORT = 3.0, 0.8, 0.3
+
+
+# A call that takes so much longer than its programs (in seconds) may have failed a test by a busy machine.
+_SLACK, _ATTEMPTS = 0.4, 3
+
+
+def _observe_gap(function, case):
+    """The gap, and where a program runs too long whether the answer waited for its end.
+
+    What the reference finds is known without waiting (a test holds the two equal): it halves the time of a check.
+    A busy machine may fail a program that is fast enough: then the answer is asked again.
+    """
+    if function is verifier_gap:
+        return _observe_once(_gap_of(), case)[0]
+    right = _observe_once(_gap_of(), case)[0]
+    for _ in range(_ATTEMPTS):
+        seen, seconds = _observe_once(function, case)
+        if seen == right or "error" in seen or seen.get("stopped") != right.get("stopped"):
+            break
+        if seconds < (_LIMIT if case.extra else 0) + _SLACK:
+            break
+    return seen
+
+
+def _observe_once(function, case):
+    """The observation, and how many seconds it took."""
+    program = case.args[0].make()
+    began = time.perf_counter()
+    seen = observe_call(function, replace(case, args=(program, *case.args[1:])))
+    seconds = time.perf_counter() - began
+    if "error" not in seen and case.extra:
+        waited = "your function waited for the end of a program that takes too long; were it to loop for ever, so would this"
+        seen["stopped"] = Missing(waited) if _waited_for(program) else "stopped in time"
+    return seen, seconds
+
+
+def _tests(function, *inputs):
+    return [((x,), function(x)) for x in inputs]
+
+
+def _share_cases(draw):
+    a, b, c, d, e, f = (10 * i + draw.integer(1, 9) for i in range(6))
+    k = draw.integer(2, 9)
+    table = _Program(_TABLE, (("table", {a: a + k, b: b + k}),))
+    right = _tests(lambda x: x + k, a, b, c, d, e, f)
+    wrong = _tests(lambda x: x + k + 1, a, b)
+    plus = _Program(_PLUS, (("k", k),))
+    return [
+        Case((table, right[:2], right[2:5]), label="a program that special-cases the visible tests"),
+        Case((table, right[:3], right[1:]), label="the same, three visible and five hidden tests"),
+        Case((plus, right[:2], right[2:]), label="an honest program"),
+        Case((plus, wrong + right[2:3], right[3:]), label="two wrong visible tests"),
+        Case(
+            (plus, right[:1] + wrong, wrong[:1] + right[1:3] + wrong[1:]), label="wrong tests on both sides"
+        ),
+        Case((plus, right[:4], right[4:] + wrong[:1]), label="a wrong hidden test"),
+        Case((plus, wrong, right), label="all visible tests failed, all hidden ones passed"),
+        Case((_Program(_SUM), [((a, b), a + b), ((c, d), c - d)], [((e, f), e + f)]), label="two arguments"),
+    ]
+
+
+def _equality_cases(draw):
+    big = draw.integer(10_000, 90_000)
+    same = _Program(_SAME)
+    falsy = [((x,), x) for x in (0, "", None, False)] + [(([],), [])]
+    return [
+        Case((_Program(_SIZE), [(([1, 2, 3],), 3), (((4, 5),), 2)], [(("abcd",), 4), (([],), 1)]),
+             label="one argument that is a list, a tuple or a text; it prints"),
+        Case((same, falsy, [((0,), ""), (("x",), "x"), ((None,), 0)]), label="0, empty texts, lists and None"),
+        Case((same, [((1,), True), ((2,), 2.0), (("3",), 3)], [(("a b",), "".join(["a", " b"])), ((big,), big + 1 - 1)]),
+             label="values that are equal without being the same object"),
+        Case((same, [(([1, [2]],), [1, [2]]), (({"a": 1},), {"a": 1})], [(((1, 2),), [1, 2]), ((1.5,), 1.5)]),
+             label="lists, dicts and tuples"),
+        Case((_Program("def program():\n    return 7"), [((), 7)], [((), 8), ((), 7)]), label="no arguments"),
+    ]  # fmt: skip
+
+
+def _raising_cases(draw):
+    a, b = draw.integer(5, 20), draw.integer(21, 40)
+    known = _Program(_KEY, (("table", {a: 1, b: 2}),))
+    many = _Program(_MANY)
+    return [
+        Case((known, [((a,), 1), ((b,), 2)], [((a,), 1), ((0,), 1), ((b,), 2), ((3,), 2)]), label="a program that raises KeyError"),
+        Case((known, [((-1,), None), ((a,), 1), ((-2,), 0)], [((b,), 2)]), label="the same on visible tests, None wanted"),
+        Case((many, _tests(lambda x: 10 * x, 5, 1, 6, 2, 7), _tests(lambda x: 10 * x, 3, 8, 4, 1, 9, 2, 5)),
+             label="a program that raises in four ways"),
+        Case((many, [((1,), None), ((-a,), None), ((2,), None)], [((3,), 30), ((4,), 40)]), label="None wanted and returned"),
+    ]  # fmt: skip
+
+
+def _slow_cases(draw):
+    a, b, c = (10 * i + draw.integer(1, 9) for i in range(3))
+    slow = _Program(_SLOW, (("slow", {a}), ("seconds", _LONG)))
+    ten = _tests(lambda x: 10 * x, b, a, c, -1)
+    long, limit = f"{_LONG} s on one input", f"timeout {_LIMIT} s"
+    return [
+        Case((slow, ten, [*ten[2:], ((b,), 10 * b)], _LIMIT), label=f"{long} among the visible tests, {limit}", extra=True),
+        Case((slow, [((c,), 10 * c), ((b,), 0)], [ten[1], ten[0], ten[2]], _LIMIT),
+             label=f"{long}, the first hidden test, {limit}", extra=True),
+    ]  # fmt: skip
+
+
+def _patient_cases(draw):
+    a = draw.integer(1, 9)
+    slow = _Program(_SLOW, (("slow", {a}), ("seconds", _SHORT)))
+    tests = _tests(lambda x: 10 * x, a, 11)
+    return [Case((slow, tests, [((12,), 0)]), label=f"{_SHORT} s on one input, no timeout given")]
+
+
+# --- overfit-verifier: answers ----------------------------------------------------------------
+
+
+def _passed(value, error, seconds, expected, timeout):
+    return error is None and seconds <= timeout and value == expected
+
+
+def _pretend_to_wait(program):
+    """A wrong answer of ours waited for the end, without keeping anybody waiting."""
+    _BOARD[program.place + 1] = 1
+
+
+def _gap_of(
+    passes=_passed,
+    combine=lambda v, h: sum(v) / len(v) - sum(h) / len(h),
+    call=lambda program, args: program.after(*args),
+    waits=False,
+):
+    """The right answer with one thing changed; it runs programs without their waiting.
+
+    A `passes` that gives None leaves the test out of the count.
+    """
+
+    def answer(program, visible_tests, hidden_tests, timeout=1.0):
+        sides = []
+        for tests in (visible_tests, hidden_tests):
+            outcomes = []
+            for args, expected in tests:
+                value, error, took = call(program, args)
+                if waits and took > timeout:
+                    _pretend_to_wait(program)
+                outcomes.append(passes(value, error, took, expected, timeout))
+            sides.append([float(o) for o in outcomes if o is not None])
+        return combine(*sides)
+
+    return answer
+
+
+def _combined(combine):
+    return _gap_of(combine=combine)
+
+
+def _mean(values):
+    return sum(values) / len(values) if values else 0.0
+
+
+def _equal(same):
+    """Another equality than ==."""
+    return _gap_of(
+        lambda value, error, took, expected, timeout: (
+            error is None and took <= timeout and same(value, expected)
+        )
+    )
+
+
+def _raising(error_of):
+    """An answer that lets an exception out where error_of(error, took, timeout) is one."""
+
+    def passes(value, error, took, expected, timeout):
+        if found := error_of(error, took, timeout):
+            raise found
+        return _passed(value, error, took, expected, timeout)
+
+    return passes
+
+
+def _cut_short(ends, keep=True):
+    """An answer that ends a list of tests where ends(error, took, timeout); the rest fail, or are left out."""
+
+    def answer(program, visible_tests, hidden_tests, timeout=1.0):
+        shares = []
+        for tests in (visible_tests, hidden_tests):
+            outcomes = []
+            for args, expected in tests:
+                value, error, took = program.after(*args)
+                if ends(error, took, timeout):
+                    outcomes.append(False)
+                    break
+                outcomes.append(_passed(value, error, took, expected, timeout))
+            shares.append(sum(outcomes) / (len(tests) if keep else len(outcomes)))
+        return shares[0] - shares[1]
+
+    return answer
+
+
+def _one_budget(program, visible_tests, hidden_tests, timeout=1.0):
+    """One clock for all tests together."""
+    left, shares = timeout, []
+    for tests in (visible_tests, hidden_tests):
+        outcomes = []
+        for args, expected in tests:
+            value, error, took = program.after(*args)
+            left -= took
+            outcomes.append(error is None and left >= 0 and value == expected)
+        shares.append(sum(outcomes) / len(outcomes))
+    return shares[0] - shares[1]
+
+
+def _stale(program, visible_tests, hidden_tests, timeout=1.0):
+    """The value of the test before stands in where a program raises or is stopped."""
+    value, shares = None, []
+    for tests in (visible_tests, hidden_tests):
+        outcomes = []
+        for args, expected in tests:
+            new, error, took = program.after(*args)
+            value = new if error is None and took <= timeout else value
+            outcomes.append(value == expected)
+        shares.append(sum(outcomes) / len(outcomes))
+    return shares[0] - shares[1]
+
+
+def _unpacked_twice(program, args):
+    return (
+        program.after(*args[0]) if args and isinstance(args[0], (list, tuple, str)) else program.after(*args)
+    )
+
+
+def _tests_used_up(program, visible_tests, hidden_tests, timeout=1.0):
+    right = _gap_of()(program, visible_tests, hidden_tests, timeout)
+    visible_tests.pop()
+    return right
+
+
+def _first_argument(program, args):
+    return program.after(*args[:1])
+
+
+def _by_fork(program, visible_tests, hidden_tests, timeout=1.0):
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+
+    def work(args, expected, pipe):
+        try:
+            pipe.send(bool(program(*args) == expected))
+        except BaseException:
+            pipe.send(False)
+
+    def passes(args, expected):
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(args, expected, there))
+        process.start()
+        passed = here.poll(timeout) and here.recv()
+        process.kill()
+        process.join()
+        return passed
+
+    shares = [np.mean([passes(*test) for test in tests]) for tests in (visible_tests, hidden_tests)]
+    return float(shares[0] - shares[1])
+
+
+class _TimeUp(BaseException):
+    """Raised by the timer."""
+
+
+def _by_signal(program, visible_tests, hidden_tests, timeout=1.0):
+    import signal
+
+    def ring(number, frame):
+        raise _TimeUp
+
+    def passes(args, expected):
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, timeout)
+        try:
+            return program(*args) == expected
+        except (Exception, _TimeUp):
+            return False
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def rate(tests):
+        return sum(bool(passes(*test)) for test in tests) / len(tests)
+
+    return rate(visible_tests) - rate(hidden_tests)
+
+
+def _by_thread(program, visible_tests, hidden_tests, timeout=1.0):
+    import queue
+    import threading
+
+    def passes(args, expected):
+        results = queue.Queue()
+
+        def work():
+            try:
+                results.put(program(*args) == expected)
+            except Exception:
+                results.put(False)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            return 1 if results.get(timeout=timeout) else 0
+        except queue.Empty:
+            return 0
+
+    visible, hidden = ([passes(a, e) for a, e in tests] for tests in (visible_tests, hidden_tests))
+    return sum(visible) / len(visible) - sum(hidden) / len(hidden)
+
+
+def _by_executor(program, visible_tests, hidden_tests, timeout=1.0):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def score(tests):
+        passed = 0
+        for args, expected in tests:
+            pool = ThreadPoolExecutor(1)
+            try:
+                passed += pool.submit(program, *args).result(timeout) == expected
+            except Exception:
+                print("failed")
+            finally:
+                pool.shutdown(wait=False)
+        return passed / len(tests)
+
+    return score(visible_tests) - score(hidden_tests)
+
+
+OVERFIT_VERIFIER = Exercise(
+    id="overfit-verifier",
+    function="verifier_gap",
+    reference=verifier_gap,
+    observe=_observe_gap,
+    parts=(
+        Part("difference of two shares", 1.5, _share_cases),
+        Part("arguments and equality", 0.5, _equality_cases),
+        Part("a program that raises", 1, _raising_cases),
+        Part("a program that runs too long is stopped", 1.5, _slow_cases, ("result", "stopped")),
+        Part("a slow program within its time; inputs unchanged", 0.5, _patient_cases, ("result", "inputs")),
+    ),
+    misconceptions=(
+        Misconception(
+            "hidden-minus-visible",
+            _combined(lambda v, h: _mean(h) - _mean(v)),
+            "the difference is the wrong way round: an overfitted program has a positive gap",
+        ),
+        Misconception(
+            "absolute",
+            _combined(lambda v, h: abs(_mean(v) - _mean(h))),
+            "the sign was dropped; a gap may be negative",
+        ),
+        Misconception(
+            "not-below-0",
+            _combined(lambda v, h: max(_mean(v) - _mean(h), 0.0)),
+            "negative gaps were cut off; the gap goes from -1 to 1",
+        ),
+        Misconception(
+            "visible-only",
+            _combined(lambda v, h: _mean(v)),
+            "this is the share of visible tests passed; the hidden ones' share is to be taken off",
+        ),
+        Misconception(
+            "hidden-only",
+            _combined(lambda v, h: _mean(h)),
+            "this is the share of hidden tests passed",
+        ),
+        Misconception(
+            "counts",
+            _combined(lambda v, h: sum(v) - sum(h)),
+            "these are numbers of tests; take shares, for the two lists may differ in length",
+        ),
+        Misconception(
+            "shares-of-all",
+            _combined(lambda v, h: (sum(v) - sum(h)) / (len(v) + len(h))),
+            "both numbers were divided by all tests; each list has its own length",
+        ),
+        Misconception(
+            "shares-of-the-visible",
+            _combined(lambda v, h: (sum(v) - sum(h)) / len(v)),
+            "both numbers were divided by the number of visible tests; each list has its own length",
+        ),
+        Misconception(
+            "sum",
+            _combined(lambda v, h: _mean(v) + _mean(h)),
+            "the shares were added",
+        ),
+        Misconception(
+            "ratio",
+            _combined(lambda v, h: _mean(v) / _mean(h) if _mean(h) else 0.0),
+            "this is a ratio of the shares; their difference is wanted",
+        ),
+        Misconception(
+            "visible-minus-all",
+            _combined(lambda v, h: _mean(v) - _mean(v + h)),
+            "the share of *all* tests was taken off; the hidden ones are a list of their own",
+        ),
+        Misconception(
+            "all-or-nothing",
+            _combined(lambda v, h: float(all(v)) - float(all(h))),
+            "this asks whether all tests of a list are passed; shares are wanted",
+        ),
+        Misconception(
+            "percent",
+            _combined(lambda v, h: 100 * (_mean(v) - _mean(h))),
+            "this is in percentage points; shares from 0 to 1 are wanted",
+        ),
+        Misconception(
+            "lists-exchanged-and-failed",
+            _combined(lambda v, h: 1 - _mean(v)),
+            "this is a share of failed tests",
+        ),
+        Misconception(
+            "pair",
+            _combined(lambda v, h: (_mean(v), _mean(h))),
+            "both shares came back; their difference is wanted",
+        ),
+        Misconception(
+            "not-unpacked",
+            _gap_of(call=lambda program, args: program.after(args)),
+            "the program was called with the tuple; its members are the arguments: program(*args)",
+        ),
+        Misconception(
+            "unpacked-twice",
+            _gap_of(call=_unpacked_twice),
+            "an argument that is a list or a text was unpacked too; only the tuple of arguments is",
+        ),
+        Misconception(
+            "first-argument",
+            _gap_of(call=_first_argument),
+            "only the first argument was passed on",
+        ),
+        Misconception(
+            "identity",
+            _equal(lambda a, b: a is b),
+            "`is` asks for the same object; equal values are enough (==)",
+        ),
+        Misconception(
+            "texts-compared",
+            _equal(lambda a, b: str(a) == str(b)),
+            'the values were compared as texts, by which "3" is 3 and 1 is not True; == is the test',
+        ),
+        Misconception(
+            "types-too",
+            _equal(lambda a, b: type(a) is type(b) and a == b),
+            "types were compared too; == is the test, and 2 == 2.0",
+        ),
+        Misconception(
+            "truth-value",
+            _equal(lambda a, b: bool(a)),
+            "this asks whether the result is true, not whether it is the expected one",
+        ),
+        Misconception(
+            "false-values-fail",
+            _equal(lambda a, b: bool(a) and a == b),
+            "0, None and empty results were taken for failures; they may be what is expected",
+        ),
+        Misconception(
+            "none-fails",
+            _equal(lambda a, b: a is not None and a == b),
+            "a result None was taken for a failure; it may be what is expected",
+        ),
+        Misconception(
+            "none-when-raising",
+            _gap_of(
+                lambda value, error, took, expected, timeout: (value if took <= timeout else None) == expected
+            ),
+            "where the program raised, None took the place of its result, and a test that expects None was passed",
+        ),
+        Misconception(
+            "last-result",
+            _stale,
+            "where the program raised, the result of the test before was compared",
+        ),
+        Misconception(
+            "exception-comes-out",
+            _gap_of(_raising(lambda error, took, timeout: error)),
+            "the program's exception ends your function; it only fails that test",
+        ),
+        Misconception(
+            "value-errors-only",
+            _gap_of(
+                _raising(
+                    lambda error, took, timeout: (
+                        error if not isinstance(error, (ValueError, type(None))) else None
+                    )
+                )
+            ),
+            "only one kind of exception is caught; a program may raise any",
+        ),
+        Misconception(
+            "rest-fails-after-exception",
+            _cut_short(lambda error, took, timeout: error is not None),
+            "after an exception the tests that follow were not run; they go on",
+        ),
+        Misconception(
+            "rest-left-out-after-exception",
+            _cut_short(lambda error, took, timeout: error is not None, keep=False),
+            "after an exception the tests that follow were left out of the count; they go on",
+        ),
+        Misconception(
+            "exceptions-left-out",
+            _gap_of(
+                lambda value, error, took, expected, timeout: (
+                    None if error else _passed(value, error, took, expected, timeout)
+                ),
+                combine=lambda v, h: _mean(v) - _mean(h),
+            ),
+            "tests in which the program raised were left out of the count; they are failed ones",
+        ),
+        Misconception(
+            "exceptions-pass",
+            _gap_of(
+                lambda value, error, took, expected, timeout: (
+                    bool(error) or _passed(value, error, took, expected, timeout)
+                )
+            ),
+            "tests in which the program raised were counted as passed",
+        ),
+        Misconception(
+            "no-time-limit",
+            _gap_of(
+                lambda value, error, took, expected, timeout: error is None and value == expected,
+                waits=True,
+            ),
+            "there is no time limit: a program that loops for ever would keep your function for ever",
+        ),
+        Misconception(
+            "waits-for-the-end",
+            _gap_of(waits=True),
+            "the time is measured afterwards, or a `with` block waits for the thread: a program that loops for ever "
+            "would keep your function for ever",
+        ),
+        Misconception(
+            "rest-fails-after-timeout",
+            _cut_short(lambda error, took, timeout: took > timeout),
+            "after a program that took too long the tests that follow were not run; they go on",
+        ),
+        Misconception(
+            "rest-left-out-after-timeout",
+            _cut_short(lambda error, took, timeout: took > timeout, keep=False),
+            "after a program that took too long the tests that follow were left out of the count; they go on",
+        ),
+        Misconception(
+            "timeout-comes-out",
+            _gap_of(_raising(lambda error, took, timeout: TimeoutError() if took > timeout else None)),
+            "a program that takes too long ends your function; it only fails that test",
+        ),
+        Misconception(
+            "timeouts-left-out",
+            _gap_of(
+                lambda value, error, took, expected, timeout: (
+                    None if took > timeout else _passed(value, error, took, expected, timeout)
+                ),
+            ),
+            "tests that took too long were left out of the count; they are failed ones",
+        ),
+        Misconception(
+            "timeouts-pass",
+            _gap_of(
+                lambda value, error, took, expected, timeout: (
+                    took > timeout or _passed(value, error, took, expected, timeout)
+                ),
+            ),
+            "tests that took too long were counted as passed",
+        ),
+        Misconception(
+            "one-time-for-all",
+            _one_budget,
+            "the tests share one time limit; each has its own",
+        ),
+        Misconception(
+            "impatient",
+            _gap_of(lambda v, e, took, x, timeout: _passed(v, e, took, x, min(timeout, 0.1))),
+            "the limit is shorter than `timeout`; it is in seconds, and 1 where none is given",
+        ),
+        Misconception(
+            "rounded",
+            _combined(lambda v, h: round(_mean(v) - _mean(h), 1)),
+            "the gap was rounded; return it as it is",
+        ),
+        Misconception(
+            "tensor",
+            _combined(lambda v, h: torch.tensor(_mean(v) - _mean(h), dtype=torch.float64)),
+            "the number is right but a tensor; return a Python float (.item())",
+        ),
+        Misconception(
+            "tests-used-up",
+            _tests_used_up,
+            "the list of tests was changed; work on a copy",
+        ),
+    ),
+    alternatives={
+        "process": _by_fork,
+        "timer signal": _by_signal,
+        "thread": _by_thread,
+        "executor": _by_executor,
+    },
+    hints=(
+        "First without a limit: one function that runs one test inside try/except and returns True or False.",
+        "To stop a program: a thread that is joined with a timeout and left behind, a forked process that is killed, or a "
+        "timer signal (signal.setitimer). Looking at the clock afterwards does not stop anything.",
+        "A ThreadPoolExecutor in a `with` block waits for its threads at the end of the block.",
+    ),
+)

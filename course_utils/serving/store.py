@@ -1,0 +1,246 @@
+"""What the service remembers: every answer it handed out, every vote, and how far each roll-out has gone.
+
+Three tables by SQLAlchemy, on SQLite by default or any other database by its URL. A row of `requests` is
+committed before its id leaves the service, so a vote always finds its prompt, response and model
+version. On SQLite every commit waits for the disk (WAL, synchronous=FULL); PostgreSQL does so by
+default. Times are UTC, without a time zone.
+"""
+
+import enum
+import threading
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+
+class Vote(enum.StrEnum):
+    """The two votes there are."""
+
+    UP = "thumbs_up"
+    DOWN = "thumbs_down"
+
+
+class Base(orm.DeclarativeBase):
+    """The tables' common base."""
+
+
+class Request(Base):
+    """One answer; `latency` is in seconds from the request's arrival to the finished response."""
+
+    __tablename__ = "requests"
+    id: orm.Mapped[str] = orm.mapped_column(sa.String(32), primary_key=True)
+    time: orm.Mapped[datetime]
+    client: orm.Mapped[str] = orm.mapped_column(sa.String(64))
+    user_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), index=True)
+    prompt: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    response: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    model_version: orm.Mapped[str] = orm.mapped_column(sa.String(128))
+    variant: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    salt: orm.Mapped[str] = orm.mapped_column(sa.String(64))
+    content_warning: orm.Mapped[bool]
+    latency: orm.Mapped[float]
+
+
+class Feedback(Base):
+    """One vote; at most one a request."""
+
+    __tablename__ = "feedback"
+    request_id: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey(Request.id), primary_key=True)
+    vote: orm.Mapped[Vote] = orm.mapped_column(
+        sa.Enum(Vote, values_callable=lambda votes: [v.value for v in votes], native_enum=False)
+    )
+    time: orm.Mapped[datetime]
+
+
+class Share(Base):
+    """One step of a roll-out; an experiment is known by its salt. Rows are only ever added."""
+
+    __tablename__ = "shares"
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    salt: orm.Mapped[str] = orm.mapped_column(sa.String(64), index=True)
+    share: orm.Mapped[float]
+    rolled_back: orm.Mapped[bool]
+    time: orm.Mapped[datetime]
+
+
+class Recorded(NamedTuple):
+    """What became of a vote: "stored", "already" (the same vote stands), "conflict" (another vote stands)
+    or "unknown" (no such request of this client); and the variant that gave the answer, None if unknown."""
+
+    outcome: str
+    variant: str | None = None
+
+
+def open_store(url="sqlite:///service.db"):
+    """The store behind a database URL of SQLAlchemy; its tables are made where they are missing.
+
+    Raises:
+        ValueError: a database in memory is asked for: each thread would have one of its own.
+        sqlalchemy.exc.SQLAlchemyError: no such kind of database, or it cannot be reached.
+    """
+    url = sa.make_url(url)
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite and url.database in (None, "", ":memory:"):
+        raise ValueError("url: the store needs a file, not a database in memory")
+    engine = sa.create_engine(url, pool_pre_ping=True)
+    if sqlite:
+        sa.event.listen(engine, "connect", _durable)
+    for attempt in range(5):
+        try:
+            Base.metadata.create_all(engine)
+            break
+        except sa.exc.DBAPIError:  # two replicas that start at once can make the same table
+            if attempt == 4:
+                raise
+    return Store(engine)
+
+
+def _durable(connection, _record):
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def now():
+    """The time as it is stored: UTC, without a time zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Store:
+    """Reads and writes; every method may be called from any thread, and blocks until the database has answered.
+
+    Args:
+        engine: a SQLAlchemy engine whose database has the tables.
+    """
+
+    def __init__(self, engine):
+        self.engine = engine
+        # writers of one process take turns here; SQLite's own waiting is by sleeping and trying again
+        self._writing = threading.Lock()
+
+    def ping(self):
+        """Nothing, where the database answers; else its error."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.select(1))
+
+    def close(self):
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    def record_requests(self, rows):
+        """Store answers in one transaction: all of them or, if it raises, none.
+
+        Args:
+            rows: dicts with the attributes of `Request`.
+        """
+        with self._writing, self.engine.begin() as connection:
+            connection.execute(sa.insert(Request), rows)
+
+    def record_request(self, **row):
+        """Store one answer, given by the attributes of `Request`."""
+        self.record_requests([row])
+
+    def record_votes(self, votes):
+        """Store votes in one transaction; a request's first vote stands, and repeating it does no harm.
+
+        Args:
+            votes: tuples (request_id, vote, client); a client of None may vote on any request.
+
+        Returns:
+            A `Recorded` for each, in order.
+        """
+        for attempt in range(5):
+            try:
+                with self._writing, self.engine.begin() as connection:
+                    return self._record_votes(connection, votes)
+            except sa.exc.IntegrityError:  # another replica stored one of them since we looked: look again
+                if attempt == 4:
+                    raise
+
+    def record_vote(self, request_id, vote, client=None):
+        """Store one vote: "stored", "already", "conflict" or "unknown" (see `Recorded`)."""
+        return self.record_votes([(request_id, vote, client)])[0].outcome
+
+    def _record_votes(self, connection, votes):
+        known = sa.select(Request.id, Request.client, Request.variant, Feedback.vote).outerjoin(Feedback)
+        ids = {request_id for request_id, _, _ in votes}
+        found = {row.id: row for row in connection.execute(known.where(Request.id.in_(ids)))}
+        standing = {key: row.vote for key, row in found.items() if row.vote is not None}
+        results, new = [], []
+        for request_id, vote, client in votes:
+            row, vote = found.get(request_id), Vote(vote)
+            if row is None or client not in (None, row.client):
+                results.append(Recorded("unknown"))
+            elif request_id in standing:
+                outcome = "already" if standing[request_id] == vote else "conflict"
+                results.append(Recorded(outcome, row.variant))
+            else:
+                standing[request_id] = vote
+                new.append({"request_id": request_id, "vote": vote, "time": now()})
+                results.append(Recorded("stored", row.variant))
+        if new:
+            connection.execute(sa.insert(Feedback), new)
+        return results
+
+    def set_share(self, salt, share, rolled_back=False):
+        """Write down one step of a roll-out."""
+        with self._writing, self.engine.begin() as connection:
+            row = {"salt": salt, "share": share, "rolled_back": rolled_back, "time": now()}
+            connection.execute(sa.insert(Share), [row])
+
+    def share(self, salt):
+        """(share, rolled back) of an experiment: the largest share ever set, 0.0 once it was rolled back.
+
+        So whatever the order in which replicas write, all of them read the same, and no user moves back
+        but by a roll-back.
+        """
+        columns = sa.func.max(Share.share), sa.func.max(sa.cast(Share.rolled_back, sa.Integer))
+        with self.engine.connect() as connection:
+            share, rolled_back = connection.execute(sa.select(*columns).where(Share.salt == salt)).one()
+        return (0.0 if rolled_back else share or 0.0), bool(rolled_back)
+
+    def feedback_frame(self, since=None):
+        """The votes as a feedback log, oldest first.
+
+        Args:
+            since: a datetime (UTC, no time zone); votes before it are left out.
+
+        Returns:
+            A DataFrame with the columns of a feedback log, `conversation_id` (the request's id), `prompt`,
+            `response`, `user_id` (the user's hash), `feedback`, `timestamp` (of the vote),
+            `content_warning`, and two more: `model_version`, `variant`.
+        """
+        # the text of the vote, not the enum's member: the frame is written to files too
+        vote, key = sa.cast(Feedback.vote, sa.String).label("feedback"), Request.id.label("conversation_id")
+        user, time = Request.user_hash.label("user_id"), Feedback.time.label("timestamp")
+        query = sa.select(
+            key, Request.prompt, Request.response, user, vote, time, Request.content_warning,
+            Request.model_version, Request.variant,
+        ).join(Feedback).order_by(Feedback.time, Request.id)  # fmt: skip
+        frame = self._frame(query if since is None else query.where(Feedback.time >= since))
+        return frame.astype({"content_warning": bool, "timestamp": "datetime64[us]"})
+
+    def requests_frame(self):
+        """Every answer, voted on or not, oldest first: `time`, `variant`, `latency` (seconds)."""
+        frame = self._frame(sa.select(Request.time, Request.variant, Request.latency).order_by(Request.time))
+        return frame.astype({"time": "datetime64[us]"})
+
+    def votes_by_user(self, salt):
+        """An experiment's votes by variant and user: `variant`, `user_id`, `thumbs_up`, `votes`.
+
+        A user who was moved from control to treatment by a ramp has a row in each.
+        """
+        up = sa.func.sum(sa.case((Feedback.vote == Vote.UP, 1), else_=0)).label("thumbs_up")
+        key = Request.variant, Request.user_hash
+        counts = sa.select(
+            Request.variant, Request.user_hash.label("user_id"), up, sa.func.count().label("votes")
+        )
+        return self._frame(counts.join(Feedback).where(Request.salt == salt).group_by(*key).order_by(*key))
+
+    def _frame(self, query):
+        import pandas as pd  # a second that serving does not need
+
+        with self.engine.connect() as connection:
+            result = connection.execute(query)
+            return pd.DataFrame(result.all(), columns=list(result.keys()))
