@@ -1,0 +1,2151 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · From thumbs to a monitored service
+#
+# **Goal.** Notebook 03 had losses, and data that somebody had prepared. Here you get what a product has: a log of
+# 100,000 answers with a thumb up or down. You turn it into a trained model, and the model into a service that is
+# watched, and back.
+#
+# | step | goes in | comes out | how it fails in silence | section |
+# |---|---|---|---|---|
+# | log | what users press | rows of prompt, response, user, vote, time | the vote cannot be joined to the answer | 1, 8 |
+# | clean | 100,000 rows | fewer rows, and a count of what went | the rule deletes honest users | 2 |
+# | split | clean rows | train, validation, test | users or prompts on two sides | 3 |
+# | format | rows | what a trainer reads, and class weights | wrong labels, one prompt in all the pairs | 4 |
+# | choose | a `config.json` | memory and time, worked out | the budget is a wish | 5 |
+# | train | KTO rows, a base model | a LoRA, merged | the loss falls, and nothing is better | 6 |
+# | evaluate | two models | win rate, safety, a decision | judges see the names, ties are losses | 7 |
+# | serve | the merged model | answers, votes, metrics | users change sides at a restart | 8 |
+# | watch | this week, earlier weeks | alarms | an alarm a week, which nobody reads | 9 |
+# | again | new votes | the next model | the model trains on its own mistakes | 10 |
+#
+# The log is simulated, so that the truth about each user and answer is known and every step can be scored. No step
+# may look at that truth; only our scoring does.
+#
+# Twelve exercises (54 points), eight bugs to find (26 points) and a practice question (10 points, graded by hand). Allow
+# four hours for exercises and bugs, and about six in all. After section 4 and after section 8 are good places for a break.
+#
+# *Words.* A **vote** is one thumb. A response is **desirable** if it got a thumb up. $n_D$ and $n_U$ count desirable and
+# undesirable rows. $z_0$ is KTO's reference point (notebook 03, section 3).
+
+# %% [markdown]
+# ## Before you start
+#
+# Three questions on notebook 03. Run the import cell, then put a letter in the place of each question mark.
+
+# %%
+import asyncio
+import contextlib
+import copy
+import hashlib
+import math
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import binom, norm
+
+from course_utils import plots
+from course_utils.checks import hint, progress, recall, use
+from course_utils.scale import at_scale, scale
+from course_utils.testbed import models, text
+
+pd.set_option("display.max_colwidth", 60, "display.width", 160)
+
+# %% tags=["recall"]
+recall("04-a", "c")
+
+# %% tags=["recall"]
+recall("04-b", "a")
+
+# %% tags=["recall"]
+recall("04-c", "b")
+
+# %% [markdown]
+# ## 1. The log
+#
+# The world is that of notebooks 02 and 03: prompts such as "i think fox eats berries . :", answers of a few clauses, and a
+# parser that gives each its gold reward. Careless writers wrote the answers; users voted on them over twelve weeks.
+
+# %% tags=["experiment"]
+from course_utils import feedback as logs
+
+VOTES = at_scale(10_000, 100_000)
+log, truth = logs.simulate_feedback(VOTES, seed=0)
+print(log.drop(columns="content_warning").head(5).to_string())
+print(f"\n{len(log):,} votes of {log['user_id'].nunique():,} users on {log['prompt'].nunique()} prompts")
+print(f"thumbs up: {(log['feedback'] == 'thumbs_up').mean():.1%}")
+
+# %% [markdown]
+# **Who votes?** Few users give most of the votes, and most users give one or two.
+
+# %% tags=["experiment"]
+by_user = (log["feedback"] == "thumbs_up").groupby(log["user_id"]).agg(up="sum", n="size")
+by_user["rate"] = by_user["up"] / by_user["n"]
+
+fig, (left, right) = plots.figure(1, 2)
+counts = np.sort(by_user["n"].to_numpy())[::-1]
+left.plot(counts, np.arange(1, len(counts) + 1) / len(counts))
+left.set(xscale="log", yscale="log", xlabel="votes n", ylabel="share of users with n votes or more")
+groups = [by_user[by_user["n"] <= 3]["rate"], by_user[by_user["n"] >= 20]["rate"]]
+_, _, drawn = right.hist(
+    groups,
+    bins=np.linspace(0, 1, 16),
+    weights=[np.full(len(group), 1 / len(group)) for group in groups],
+    label=["1 to 3 votes", "20 votes and more"],
+    color=[plots.COLOURS[1], plots.COLOURS[0]],
+)
+for bar in drawn[0]:
+    bar.set_hatch("//")
+right.set(xlabel="a user's share of thumbs up", ylabel="share of those users")
+right.legend()
+plots.show(
+    fig,
+    "Left: the share of users with at least n votes falls along a straight line on logarithmic axes. Right: users of one "
+    "to three votes stand mostly at a rate of 0 or 1, users of twenty and more are spread, with lower peaks at both ends.",
+)
+
+# %% tags=["experiment"]
+top = by_user["n"].nlargest(len(by_user) // 100).sum() / len(log)
+print(
+    f"users with one vote: {(by_user['n'] == 1).mean():.0%}; the busiest 1 % of the users gave {top:.0%} of the votes"
+)
+extreme = by_user[(by_user["rate"] < 0.1) | (by_user["rate"] > 0.9)]
+print(
+    f"users whose rate is below 0.1 or above 0.9: {len(extreme) / len(by_user):.0%}, of whom {(extreme['n'] <= 3).mean():.0%} have three votes or fewer"
+)
+
+# %% [markdown]
+# The right-hand panel is the trap of section 2. A rate of 1 from one vote is no news: one vote has no other rates than 0
+# and 1. The lower peaks of the busy users at both ends are news.
+#
+# ### What a thumb is not
+#
+# | it is taken for | but |
+# |---|---|
+# | everybody's judgement | most turns get no vote; those who press a button differ from those who do not, and nothing in the log says how |
+# | a comparison | it says "good", measured by that user's own standard; two users' thumbs are not on one scale |
+# | a judgement of *your* model | the answers came from the model that ran then: for a new base model they are off-policy, in KTO as in DPO |
+# | a judgement of this answer | in a dialogue it may be about the turn before, or about the whole |
+# | timeless | last quarter's users, product and topics |
+# | yours to use | prompts hold personal data; consent, deletion and how long a log is kept come before any training |
+#
+# Some of this can be shown here, since the simulator knows who is who. *Honest* users vote by gold reward, noise and
+# their own standard; the others do not read.
+
+# %% tags=["experiment"]
+kinds = pd.DataFrame({"kind": truth["kind"], "up": log["feedback"] == "thumbs_up", "gold": truth["gold"]})
+scores = kinds.groupby(["kind", "up"])["gold"].mean().unstack()
+scores.columns = ["gold of their thumbs down", "gold of their thumbs up"]
+scores.insert(0, "share of the votes", kinds["kind"].value_counts(normalize=True))
+scores.insert(1, "thumbs up", kinds.groupby("kind")["up"].mean())
+print(scores.sort_values("share of the votes", ascending=False).round(2).to_string())
+
+# %% [markdown]
+# Only the honest rows separate good answers from bad ones. About a fifth of the rows come from users whose thumb says
+# nothing, and bots, one user in a hundred, give most of them.
+#
+# ### Loading
+#
+# Real logs arrive as files, and files are broken. A loader that skips what it cannot read, or lets pandas guess, loses
+# rows in silence: an answer "NA" becomes a missing value, the user "007" becomes 7. `load_feedback` reads CSV, Parquet
+# and JSON lines, and stops where something is wrong, with file, row and column.
+
+# %% tags=["experiment"]
+workshop = tempfile.TemporaryDirectory()
+folder = Path(workshop.name)
+
+
+def read_back(frame, name="log.csv"):
+    """Write a frame as CSV and load it; the rows, or what the loader objects to."""
+    frame.to_csv(folder / name, index=False)
+    try:
+        return logs.load_feedback(folder / name, keep_empty=True)
+    except ValueError as error:
+        return str(error).replace(f"{folder}/", "")
+
+
+few = log.head(1000).fillna({"response": ""})  # a CSV file does not know the difference
+print("read back as it was written:", bool((read_back(few) == few).all(axis=None)))
+for row, column, value in ((41, "feedback", "banana"), (7, "timestamp", "yesterday"), (3, "prompt", " ")):
+    broken = few.astype(object)
+    broken.loc[row, column] = value
+    print(read_back(broken))
+print(read_back(few.rename(columns={"user_id": "user"})))
+
+# %% [markdown]
+# ## 2. Cleaning
+#
+# Two kinds of rows have to go: those that cannot be trained on, and those whose vote has nothing to do with the answer.
+# The second kind is the dangerous one to remove, because the rule looks at the votes themselves.
+#
+# **How many one-sided votes are evidence?** Suppose that every user is alike and gives 65 % thumbs up. Then a user with $n$
+# votes has only thumbs up with probability $0.65^n$, and only thumbs down with $0.35^n$.
+
+# %%
+n = np.array([1, 2, 3, 5, 10, 17, 20, 40])
+print(
+    pd.DataFrame({"votes": n, "all up": 0.65**n, "all down": 0.35**n}).to_string(
+        index=False, float_format="{:.1e}".format
+    )
+)
+
+# %% [markdown]
+# ### Exercise: users who press one button
+#
+# `flag-biased-users` · difficulty 3/5 · about 20 minutes · 5 points
+#
+# Return the users whose rate of thumbs up is *credibly* extreme. Both must hold:
+#
+# - the rate is below 0.1 or above 0.9, **and**
+# - so one-sided a row of votes, or a more one-sided one, is improbable for an ordinary user. With $k$ of $n$ votes up and $p$ the
+#   share of thumbs up among **all rows of the frame**, the binomial tail $P(X \ge k)$ (for a high rate) or $P(X \le k)$ (for a
+#   low one), $X \sim \mathrm{Binomial}(n, p)$, is below `level`.
+#
+# | argument | |
+# |---|---|
+# | `feedback` | a DataFrame, a row a vote: `conversation_id`, `prompt`, `response`, `user_id` (str), `feedback` ("thumbs_up" or "thumbs_down"), `timestamp`, sometimes `content_warning`; any index, even with labels that repeat |
+# | `level` | a float, the largest probability that still counts as chance |
+# | returns | a `set` of user ids |
+#
+# At 65 % overall: up to 3 votes never flag, 40 of 40 up or 30 of 30 down do, 300 of 400 up does not, and mere activity does not. Graded on
+# clear cases, so an interval of Wilson or a Beta posterior that excludes the ordinary range is right too.
+#
+# Graded: users of many votes (2), that a few votes are no evidence (1), another `level` (1), a set of user ids and the frame unchanged (1).
+#
+# Stuck? Run `hint("flag-biased-users")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "flag-biased-users", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def flag_biased_users(feedback, level=0.001):
+    """The ids of users whose rate of thumbs up is credibly extreme."""
+    ### BEGIN SOLUTION
+    up = feedback["feedback"] == "thumbs_up"
+    votes = up.groupby(feedback["user_id"]).agg(up="sum", n="size")
+    rate, overall = votes["up"] / votes["n"], up.mean()
+    as_many_up = binom.sf(votes["up"] - 1, votes["n"], overall)  # sf(k - 1) is P(X >= k)
+    as_few_up = binom.cdf(votes["up"], votes["n"], overall)
+    flagged = ((rate > 0.9) & (as_many_up < level)) | ((rate < 0.1) & (as_few_up < level))
+    return set(votes.index[flagged])
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-flag-biased-users", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("flag-biased-users", flag_biased_users)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("flag-biased-users", flag_biased_users)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise: the rows that stay
+#
+# `clean-feedback` · difficulty 3/5 · about 30 minutes · 7 points
+#
+# Drop rows in this order, each step from what the steps before have left:
+#
+# | step, and its name in the count | what goes |
+# |---|---|
+# | `biased_user` | rows of biased users, by the rule above with its default `level`; rates from the whole frame |
+# | `empty_response` | responses that are missing, or empty after stripping. A short answer such as "42" stays |
+# | `content_warning` | rows where it is True, if there is that column |
+# | `duplicate` | exact duplicates (same prompt, response, user and vote); the first stays |
+# | `contradiction` | **all** rows of a (prompt, response) that still has both verdicts, whoever gave them |
+#
+# - returns a DataFrame: the rows that stay, unaltered and in order. `result.attrs["dropped"]` is a dict of the five names with the
+#   number of rows dropped (ints; all five always there, 0 where nothing went).
+# - The frame given is not changed.
+#
+# Write the function so that it stands alone: repeat what you need of `flag_biased_users` inside the cell.
+#
+# Graded: all steps in their order (2), biased users (1), empty responses and content warnings (1), duplicates and contradictions (1), the
+# counts (1), rows unaltered and in order and the frame unchanged (1).
+#
+# Stuck? Run `hint("clean-feedback")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "clean-feedback", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def clean_feedback(feedback):
+    """The rows that can be trained on; attrs["dropped"] counts the others by reason."""
+
+    ### BEGIN SOLUTION
+    def biased(frame):
+        up = frame["feedback"] == "thumbs_up"
+        votes = up.groupby(frame["user_id"]).agg(up="sum", n="size")
+        rate, overall = votes["up"] / votes["n"], up.mean()
+        high = (rate > 0.9) & (binom.sf(votes["up"] - 1, votes["n"], overall) < 0.001)
+        low = (rate < 0.1) & (binom.cdf(votes["up"], votes["n"], overall) < 0.001)
+        return frame["user_id"].isin(votes.index[high | low])
+
+    def empty(frame):
+        return frame["response"].isna() | (frame["response"].str.strip() == "")
+
+    def warned(frame):
+        return frame["content_warning"] if "content_warning" in frame else pd.Series(False, frame.index)
+
+    def duplicate(frame):
+        return frame.duplicated(["prompt", "response", "user_id", "feedback"])
+
+    def contradicted(frame):
+        return frame.groupby(["prompt", "response"])["feedback"].transform("nunique") > 1
+
+    steps = {
+        "biased_user": biased,
+        "empty_response": empty,
+        "content_warning": warned,
+        "duplicate": duplicate,
+        "contradiction": contradicted,
+    }
+    kept, dropped = feedback, {}
+    for name, rule in steps.items():
+        gone = rule(kept).to_numpy(dtype=bool)  # by position: labels of the index may repeat
+        dropped[name] = int(gone.sum())
+        kept = kept[~gone]
+    kept = kept.copy()  # before attrs is written, so that the frame given keeps its own
+    kept.attrs["dropped"] = dropped
+    return kept
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-clean-feedback", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("clean-feedback", clean_feedback)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("clean-feedback", clean_feedback)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Three rules for biased users, against the truth
+#
+# - **naive**: everybody whose rate lies outside [0.1, 0.9]. This is what is often written.
+# - **tail**: yours.
+# - **posterior**: how honest rates spread is *fitted* to the log (a Beta distribution), and a user is dropped if the always-up or
+#   always-down group explains the votes better, with a posterior above 0.8 (`biased_user_posterior`; empirical Bayes). The tail rule holds everybody
+#   against one rate, as if all honest users were alike; this one does not.
+
+# %% tags=["experiment"]
+flag, clean = use("flag-biased-users", flag_biased_users), use("clean-feedback", clean_feedback)
+
+posterior = logs.biased_user_posterior(log)
+dropped_users = {
+    "naive": set(extreme.index),
+    "tail": flag(log),
+    "posterior": set(posterior.index[posterior > 0.8]),
+}
+kind_of = truth["kind"].groupby(log["user_id"]).first()
+one_button = kind_of.isin(["always up", "always down", "bot"])
+busy = by_user["n"] >= 10
+honest_rate = (log["feedback"] == "thumbs_up")[truth["kind"] == "honest"].mean()
+
+rows = {}
+for name, users in dropped_users.items():
+    gone = kind_of.index.isin(users)
+    kept = ~log["user_id"].isin(users)
+    rows[name] = {
+        "users dropped": f"{gone.mean():.1%}",
+        "rows dropped": f"{(~kept).mean():.1%}",
+        "honest users dropped": f"{gone[kind_of == 'honest'].mean():.1%}",
+        "rows of honest users dropped": f"{(~kept)[truth['kind'] == 'honest'].mean():.1%}",
+        "one-button users found, of those with 10 votes or more": f"{gone[one_button & busy].mean():.0%}",
+        "thumbs up among the rows left": f"{(log['feedback'] == 'thumbs_up')[kept].mean():.1%}",
+    }
+print(pd.DataFrame(rows).to_string())
+print(
+    f"\nthumbs up: {(log['feedback'] == 'thumbs_up').mean():.1%} in the log, {honest_rate:.1%} in honest rows"
+)
+
+# %% tags=["experiment", "readme"]
+order = ["honest", "careless", "always up", "always down", "bot"]
+fig, ax = plots.figure(size=(7.2, 3.6))
+for i, (name, users) in enumerate(dropped_users.items()):
+    shares = log["user_id"].isin(users).groupby(truth["kind"]).mean()[order]
+    plots.bars(ax, order, shares, name, (i - 1) * 0.27, 0.27, plots.COLOURS[i], ("//", "", "..")[i])
+ax.set(ylabel="share of their rows that is dropped", ylim=(0, 1.05))
+ax.legend(loc="upper left")
+plots.show(
+    fig,
+    "Share of rows dropped by three rules, for five kinds of users. All three drop nearly all rows of bots. The naive rule drops nearly "
+    "all of the other one-button users too, and about a quarter of the honest rows. The tail rule drops few honest rows, the "
+    "posterior hardly any; both leave about half of the quieter one-button users.",
+)
+
+# %% [markdown]
+# **What the naive rule does.** It deletes most of the *honest* users: everyone with one vote, and many with two or three. It moves the share of
+# thumbs up *away* from the honest one, since most of those one-sided users are satisfied ones. This bias is made by the cleaning, so no later step can see it.
+#
+# **What the tail rule gets wrong.** It takes some honest users, few but busy ones, whose own rate is truly high: held against one rate for all they look
+# impossible. The posterior rule knows that such users exist, and brings the share of thumbs up back to the honest one. The price is that it finds fewer of the others.
+#
+# **What neither finds.** One-button users with few votes: the evidence is not there.
+#
+# **What none of the three sees.** Careless users toss a coin, and their rate looks ordinary. Agreement with others' votes might find them; that is not tried here.
+#
+# ### The other steps
+
+# %% tags=["experiment"]
+cleaned, naive = clean(log), logs.naive_clean(log)
+print("ours: ", cleaned.attrs["dropped"], "->", f"{len(cleaned):,} rows")
+print("naive:", naive.attrs["dropped"], "->", f"{len(naive):,} rows")
+both = cleaned["prompt"].str.cat(cleaned["response"], sep="|")
+print(
+    "ours leaves a response with both verdicts:",
+    bool((cleaned.groupby(both)["feedback"].nunique() > 1).any()),
+)
+disputed = log.groupby(["prompt", "response"])["feedback"].nunique() > 1
+print(
+    f"responses of the log with both verdicts, of which the naive rule keeps whichever comes first: {disputed.sum():,}"
+)
+
+# %% [markdown]
+# - *Length is no filter for quality.* "Paris" and "42" are good answers to some prompts (this world has none so short). A minimum length teaches the model to be long.
+# - *Keeping the first of several rows* lets the order of a file decide between two verdicts, and throws the count away.
+# - *Dropping every disputed answer* is what the exercise does, and it has a price: an answer with 9 up and 1 down goes too, and popular
+#   answers are the likeliest to be disputed. An average over the votes keeps them, as a soft label or a weight, where the trainer takes one. KTO's label is a bit.
+# - *Cleaning reads the labels.* Rates and contradictions were computed on all rows, test rows included. For a test set that is to be believed to the
+#   last digit, fit the rule on training rows; here users do not cross the split, so a user's rate is known on one side only.
+#
+# ## 3. Splitting
+#
+# A held-out set should answer: how will the model do on users and prompts that it has not seen? A random split of *rows* does not ask that.
+
+# %% tags=["experiment"]
+shuffled = cleaned.sample(frac=1, random_state=0)
+cut = int(0.8 * len(shuffled))
+row_train, row_test = shuffled[:cut], shuffled[int(0.9 * len(shuffled)) :]
+for column in ("user_id", "prompt"):
+    known = row_test[column].isin(set(row_train[column]))
+    print(f"random split of rows: {known.mean():.1%} of the test rows have a {column} that is in train too")
+
+# %% [markdown]
+# ### Exercise: no user and no prompt on two sides
+#
+# `split-feedback` · difficulty 4/5 · about 30 minutes · 6 points
+#
+# Every row goes to exactly one of `train`, `validation`, `test`; **no prompt and no user is on two sides**.
+#
+# Keeping users apart does not keep prompts apart, nor the other way round: if user A and B share a prompt, and B and C another, then all three belong together. What must stay
+# together are the **connected groups** of the graph that has users and prompts as its nodes and rows as its edges.
+#
+# | argument | |
+# |---|---|
+# | `feedback` | as before; any index |
+# | `fractions` | three shares of the *rows* that sum to 1 |
+# | `seed` | same seed, same split |
+# | returns | a dict of three DataFrames, `"train"`, `"validation"`, `"test"`, rows unaltered |
+#
+# Sizes: each within 0.1 of its share, where no connected group holds more than 5 % of the rows. (`scipy.sparse.csgraph.connected_components` is imported; a
+# union-find of your own does as well.)
+#
+# Graded: every row in exactly one of three frames (1), no user and no prompt on two sides (2.5), sizes within 0.1 of the fractions (1.5), same seed same split, rows and frame unchanged (1).
+#
+# Stuck? Run `hint("split-feedback")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "split-feedback", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def split_feedback(feedback, fractions=(0.8, 0.1, 0.1), seed=0):
+    """Train, validation and test, no user and no prompt on two sides."""
+    ### BEGIN SOLUTION
+    user, users = pd.factorize(feedback["user_id"])
+    prompt, prompts = pd.factorize(feedback["prompt"])
+    nodes = len(users) + len(prompts)  # prompts are numbered after the users
+    edges = coo_matrix((np.ones(len(user)), (user, prompt + len(users))), shape=(nodes, nodes))
+    group = connected_components(edges, directed=False)[1][user]  # of each row
+    # the groups in random order, each to the side that lacks most rows
+    sizes = np.bincount(group)
+    lacking = np.array(fractions) * len(feedback)
+    side = np.zeros(len(sizes), dtype=int)
+    for g in np.random.default_rng(seed).permutation(len(sizes)):
+        side[g] = lacking.argmax()
+        lacking[side[g]] -= sizes[g]
+    return {name: feedback[side[group] == i] for i, name in enumerate(("train", "validation", "test"))}
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-split-feedback", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("split-feedback", split_feedback)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("split-feedback", split_feedback)
+### END HIDDEN TESTS
+
+# %% tags=["experiment"]
+split = use("split-feedback", split_feedback)
+
+sides = split(cleaned)
+for name, side in sides.items():
+    print(
+        f"{name:10} {len(side):6,} rows ({len(side) / len(cleaned):.1%}), {side['user_id'].nunique():6,} users, {side['prompt'].nunique()} prompts"
+    )
+pairs_of_sides = [("train", "validation"), ("train", "test"), ("validation", "test")]
+print(
+    "shared users:", sum(len(set(sides[a]["user_id"]) & set(sides[b]["user_id"])) for a, b in pairs_of_sides)
+)
+print(
+    "shared prompts:", sum(len(set(sides[a]["prompt"]) & set(sides[b]["prompt"])) for a, b in pairs_of_sides)
+)
+print(f"largest connected group: {logs.largest_group(cleaned):.1%} of the rows")
+
+# %% [markdown]
+# **This log is kind.** Its users live in 32 communities, each with its own prompts; without that, everything would hang together, as it does in the log of a public assistant. One prompt
+# that everybody sends is enough. Here one row in fifty becomes "hi".
+
+# %% tags=["experiment"]
+greeted = cleaned.copy()
+greeted.loc[greeted.sample(frac=0.02, random_state=0).index, "prompt"] = "hi"
+print(f"largest connected group: {logs.largest_group(greeted):.0%} of the rows")
+by_users = logs.split_by_user(greeted)
+for name, side in by_users.items():
+    print(
+        f"split by user, shared prompts dealt to one side: {name:10} {len(side):6,} rows, {side.attrs['cut']:6,} cut"
+    )
+past = logs.split_by_time(greeted)
+print(
+    f"split by time: {past['test'].attrs['known_users']:.0%} of the test rows have a user that is in an earlier side"
+)
+
+# %% [markdown]
+# Three ways out, each with a price. *Split by user and cut* the rows whose prompt is on another side: clean, and the rows cut are counted. *Split by time*: train on the past, test on the future, as the model will
+# be used; users and prompts recur, as they will in production. *Leave out* prompts that everybody sends. Say which one you chose, and how much it cut.
+#
+# ## 4. Formats and weights
+#
+# Trainers are particular about columns. KTO's rows first.
+
+# %% [markdown]
+# ### Exercise: rows for KTO
+#
+# `to-kto` · difficulty 1/5 · about 10 minutes · 3 points
+#
+# - `feedback`: a DataFrame as before, any index.
+# - returns a `datasets.Dataset` with the columns `prompt`, `completion`, `label` and no other. `label` is a bool, True for a thumb up. Every row, in order, texts unaltered: no template, no separator, no stripping. (What
+#   stands between prompt and answer is the tokenizer's business; see section 6.)
+#
+# Graded: prompt, completion and label of every row, in order (2); label is bool, no other column, frame unchanged (1).
+#
+# Stuck? Run `hint("to-kto")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "to-kto", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def to_kto(feedback):
+    """A datasets.Dataset with prompt, completion and label, a row a vote."""
+    ### BEGIN SOLUTION
+    # lists, since Dataset.from_pandas would carry the index along as a column
+    return Dataset.from_dict(
+        {
+            "prompt": feedback["prompt"].tolist(),
+            "completion": feedback["response"].tolist(),
+            "label": (feedback["feedback"] == "thumbs_up").tolist(),
+        }
+    )
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-to-kto", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("to-kto", to_kto)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("to-kto", to_kto)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise: pairs for DPO
+#
+# `to-pairs` · difficulty 3/5 · about 20 minutes · 5 points
+#
+# To compare with DPO, pairs are *made*: a response with a thumb up beside one **to the same prompt** with a thumb down.
+#
+# - `feedback`: as before. `max_pairs_per_prompt`: the cap.
+# - returns a `datasets.Dataset` with the columns `prompt`, `chosen`, `rejected`. For each prompt $\min(\text{cap}, \text{all there are})$ **different** pairs. A text is never paired with itself (a response may have both verdicts). Which pairs is up to you.
+#
+# The cap is *per prompt*: 40 thumbs up and 40 down are 1,600 pairs, and one popular prompt must not become the data set.
+#
+# Graded: a thumb up and a thumb down of that prompt (1.5), min(cap, all there are) pairs of each prompt (1.5), all different and no text against itself (1), three columns and the frame unchanged (1).
+#
+# Stuck? Run `hint("to-pairs")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "to-pairs", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def to_pairs(feedback, max_pairs_per_prompt=4):
+    """A datasets.Dataset of prompt, chosen and rejected, at most so many pairs a prompt."""
+    ### BEGIN SOLUTION
+    texts = {}  # prompt: (its liked texts, its disliked texts), each once and in order
+    for prompt, response, vote in zip(feedback["prompt"], feedback["response"], feedback["feedback"]):
+        side = 0 if vote == "thumbs_up" else 1
+        texts.setdefault(prompt, ({}, {}))[side][response] = None
+    rows = {"prompt": [], "chosen": [], "rejected": []}
+    for prompt, (liked, disliked) in texts.items():
+        ups, downs = list(liked), list(disliked)
+        # shifted against each other: every text is used once before the first is used again
+        pairs = (
+            (up, downs[(i + shift) % len(downs)]) for shift in range(len(downs)) for i, up in enumerate(ups)
+        )
+        different = [pair for pair, _ in zip((p for p in pairs if p[0] != p[1]), range(max_pairs_per_prompt))]
+        for chosen, rejected in different:
+            rows["prompt"].append(prompt)
+            rows["chosen"].append(chosen)
+            rows["rejected"].append(rejected)
+    return Dataset.from_dict(rows)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-to-pairs", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("to-pairs", to_pairs)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("to-pairs", to_pairs)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# These pairs are weaker than real comparisons. "Liked by A" and "disliked by B" compares two answers *and* two people. In real logs few prompts come twice, so the pairs come from "hi" and "thanks". Report how many pairs there are, and from how many prompts.
+#
+# ### Exercise: the weights of the two classes
+#
+# `kto-weights` · difficulty 2/5 · about 10 minutes · 3 points
+#
+# With two thirds thumbs up, desirable rows would pull twice as much as the others. The paper's rule:
+#
+# $$\frac{\lambda_D\, n_D}{\lambda_U\, n_U} \in \Big[1, \frac{3}{2}\Big]$$
+#
+# (Ethayarajh et al. 2024, arXiv 2402.01306, equation 9. Version 1 of the paper has $[1, \frac43]$, which manuals still quote.)
+#
+# - `n_desirable`, `n_undesirable`: how many rows of each, positive.
+# - returns `(λ_D, λ_U)`, two floats, one of which stays 1.0. Anything within the interval is right.
+#
+# Graded: the ratio within the interval with more thumbs up (1), with more thumbs down (1), with about as many of each (1).
+#
+# Stuck? Run `hint("kto-weights")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "kto-weights", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def kto_weights(n_desirable, n_undesirable):
+    """(lambda_D, lambda_U), one of them 1.0, with lambda_D n_D / (lambda_U n_U) in [1, 3/2]."""
+    ### BEGIN SOLUTION
+    ratio = n_desirable / n_undesirable
+    if ratio < 1:
+        return 1.25 / ratio, 1.0  # the rarer class is weighted up, to the middle of the interval
+    if ratio > 1.5:
+        return 1.0, ratio / 1.25
+    return 1.0, 1.0
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-kto-weights", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("kto-weights", kto_weights)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("kto-weights", kto_weights)
+### END HIDDEN TESTS
+
+# %% tags=["experiment"]
+as_kto, as_pairs, weigh = use("to-kto", to_kto), use("to-pairs", to_pairs), use("kto-weights", kto_weights)
+
+for name, frame in (("the raw log", log), ("naively cleaned", naive), ("train, cleaned", sides["train"])):
+    ups = int((frame["feedback"] == "thumbs_up").sum())
+    weights = weigh(ups, len(frame) - ups)
+    print(f"{name:16} {ups / len(frame):.1%} up: weights {weights[0]:.2f} and {weights[1]:.2f}")
+
+# %% [markdown]
+# Count **after** cleaning and splitting, on the rows that are trained on. Weights from the raw log belong to other data.
+#
+# ### All of it, timed
+#
+# From the file to the trainer's rows, with your functions where they are right.
+
+# %% tags=["experiment", "nbval-ignore-output"]
+log.to_parquet(folder / "log.parquet")
+clock, worked, started = {}, time.process_time(), time.perf_counter()
+
+
+def lap(name):
+    """Note the seconds since the last lap."""
+    global started
+    clock[name], started = time.perf_counter() - started, time.perf_counter()
+
+
+loaded = logs.load_feedback(folder / "log.parquet", keep_empty=True)
+lap("load")
+cleaned = clean(loaded)
+lap("clean")
+sides = split(cleaned)
+lap("split")
+votes = {name: as_kto(side) for name, side in sides.items()}
+pairs = as_pairs(sides["train"], 40)
+lap("format")
+worked = time.process_time() - worked
+print(f"{len(log):,} rows:", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in clock.items()))
+
+# %% tags=["experiment"]
+labels = votes["train"]["label"]
+weights = weigh(sum(labels), len(labels) - sum(labels))
+print("rows for KTO:", {name: len(rows) for name, rows in votes.items()})
+print(f"pairs for DPO, at most 40 a prompt: {len(pairs):,} from {len(set(pairs['prompt']))} prompts")
+print(f"weights {weights[0]:.3f} and {weights[1]:.3f}")
+print("all four steps within ten seconds of processor time:", worked < 10)
+
+# %% [markdown]
+# ## 5. Choosing a model
+#
+# Before a model is trained it can be weighed. Everything in the next table follows from a `config.json`, without downloading a weight.
+#
+# - *LoRA of rank r* (low-rank adaptation; Hu et al. 2021, arXiv 2106.09685): a linear layer of $n$ inputs and $m$ outputs gets $r(n+m)$ new numbers, trained while the layer itself is frozen. The reference model
+#   comes free: it is the same model with the LoRA switched off.
+# - *Time*: to write one token, all weights cross the memory bus once. So a single sequence takes **at least** bytes of the weights / bandwidth for each token. Batching shares that reading between sequences and makes each of them no faster.
+
+# %% tags=["experiment"]
+from course_utils.training import BANDWIDTH, model_card
+
+configs = {
+    "Mistral-7B-v0.2": dict(
+        model_type="mistral", hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
+        num_attention_heads=32, num_key_value_heads=8, vocab_size=32000,
+    ),
+    "SmolLM2-135M": dict(
+        model_type="llama", hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+        num_attention_heads=9, num_key_value_heads=3, vocab_size=49152, tie_word_embeddings=True,
+    ),
+    "the text world's": models.small_model(len(text.VOCABULARY)).config,
+}  # fmt: skip
+table = {}
+for name, config in configs.items():
+    card = model_card(config, r=64 if "7B" in name else 8)
+    table[name] = {
+        "parameters": f"{card.parameters:,}",
+        "LoRA (r = 64, or 8 for the small ones)": f"{card.lora_parameters:,}",
+        "its share of base and LoRA": f"{card.lora_share:.2%}",
+        "weights in bfloat16, GB": f"{card.weight_bytes() / 1e9:.3g}",
+        "LoRA training without activations, GB": f"{card.training_bytes() / 1e9:.3g}",
+        "cache for 1,000 tokens, MB": f"{card.kv_bytes_per_token() * 1000 / 1e6:.3g}",
+    }
+print(pd.DataFrame(table).to_string())
+
+mistral = model_card(configs["Mistral-7B-v0.2"])
+print("\nMistral-7B, 256 tokens of one sequence in bfloat16, seconds at least:")
+print({gpu: round(mistral.seconds_at_least(256, bandwidth), 2) for gpu, bandwidth in BANDWIDTH.items()})
+
+# %% tags=["experiment"]
+small = models.small_model(len(text.VOCABULARY))
+held = sum(p.numel() for p in small.parameters())
+print(f"the small model, loaded: {held:,} parameters; worked out: {model_card(small.config).parameters:,}")
+
+# %% [markdown]
+# **Read it against the folklore.** A production plan that goes round says of a Mistral-7B: a LoRA of rank 64 on all seven projections is "about 200M parameters, 3 % of 7B", and the target is "under 500 ms at p95" for answers of 256 tokens.
+#
+# - The LoRA is 167,772,160 numbers, 2.26 % of base and LoRA together.
+# - The latency is out of reach on each of these GPUs, for one sequence in bfloat16 without speculative decoding, whatever the software. (The bandwidths are those of NVIDIA's data sheets.) 500 ms may be meant as the time to the **first** token. Or take a smaller model, fewer bytes a weight, or shorter answers.
+# - "Two 7B models, policy and reference" is waste: with a LoRA the reference is the policy with the adapter off.
+# - *Licences* are part of the choice: read the licence file of the exact checkpoint, not a blog post about its family. Open weights are not the same as open source. SmolLM2 is published under Apache-2.0.
+#
+# ## 6. Training
+#
+# Now `trl`'s `KTOTrainer` with a LoRA from `peft`, behind one function: `train_kto_lora`. It puts the rows into a fixed order, writes checkpoints, and goes on where it was killed (the course's tests kill a run with SIGKILL; it ends at the same weights as one that was not).
+#
+# Three things that go wrong here more often than the loss:
+#
+# - **The template.** A chat model expects its turns marked. Prompt and answer glued together ("...France?Paris") are another language. `train_kto_lora` uses the tokenizer's chat template where there is one, and a space where there is none.
+# - **The end.** If answers do not end in the end-of-sequence token, or a collator masks it because it equals the padding token, the model never learns to stop.
+# - **The batch.** $z_0$ is a batch mean (notebook 03): 2 rows on a device make it noise, and accumulating gradients does not help.
+#
+# **The base model** first: the text world's, fine-tuned on example answers. It writes about as the answers of the log were written, so here the log is nearly on-policy. In a product it is not (section 1).
+
+# %% tags=["experiment", "nbval-ignore-output"]
+from course_utils import training
+
+torch.set_num_threads(1)  # on models this small a second thread gains nothing
+BALANCED = False  # section 7 asks you to set this to True and to run on from here
+
+train_rows = sides["train"]
+is_true = train_rows["prompt"].map(lambda p: text.TRUTH[tuple(p.split()[2:4])] == p.split()[4])
+if BALANCED:  # as many rows on true statements as on false ones
+    train_rows = train_rows.groupby(is_true).sample(is_true.value_counts().min(), random_state=0)
+train_votes = as_kto(train_rows)
+train_ups = sum(train_votes["label"])
+weights = weigh(train_ups, len(train_votes) - train_ups)
+
+started, runs = time.perf_counter(), Path(tempfile.mkdtemp(dir=folder))  # a fresh folder each time
+asked = text.make_prompts(6000, seed=0)
+base = models.small_model(len(text.VOCABULARY), seed=0)
+models.train_on_examples(base, asked, text.example_answers(asked, seed=0), at_scale(20, 200), seed=0)
+training.save_text_model(base, runs / "base")
+print(f"supervised fine-tuning: {time.perf_counter() - started:.0f} seconds")
+
+
+def report(step, loss):
+    """A line now and then while a trainer runs."""
+    if step == 1 or step % 20 == 0:
+        print(f"  step {step:3}   loss {loss:.3f}", flush=True)
+
+
+print("KTO on votes")
+kto_run = training.train_kto_lora(
+    runs / "base", train_votes, None, runs / "kto", weights=weights,
+    beta=0.5, lr=2e-3, steps=at_scale(3, 60), batch_size=64, r=8, checkpoint_every=1000, progress=report,
+)  # fmt: skip
+print("DPO on made pairs")
+dpo_run = training.train_dpo_lora(
+    runs / "base", pairs, None, runs / "dpo",
+    beta=1.0, lr=1e-3, steps=at_scale(3, 60), batch_size=32, r=8, checkpoint_every=1000, progress=report,
+)  # fmt: skip
+print(f"KTO {kto_run.seconds:.0f} seconds, DPO {dpo_run.seconds:.0f} seconds")
+
+
+# %% tags=["experiment"]
+def conclude(claim, holds):
+    """Print whether a claim holds for this run; at the fast scale the run is too short to say."""
+    print(f"{claim}: {'too short a run to say' if scale() == 'fast' else 'yes' if holds else 'no'}")
+
+
+first = kto_run.history[0]["loss"]
+print(
+    f"KTO's loss at step 0 is half the mean weight of the batch, between {min(weights) / 2:.2f} and {max(weights) / 2:.2f}:",
+    min(weights) / 2 <= first <= max(weights) / 2,
+)
+print("DPO's loss at step 0 is log 2:", abs(dpo_run.history[0]["loss"] - math.log(2)) < 1e-5)
+margins = kto_run.values("rewards/margins")[1]
+conclude(
+    "KTO's margin, desirable over undesirable, has grown", np.mean(margins[-10:]) > np.mean(margins[:10])
+)
+
+# %% [markdown]
+# The step-0 checks are worth more than any curve: a wrong template, a reference that is not the start, or dropout in one of the two show up there.
+#
+# By the way, `trl`'s loss is the one that you wrote in notebook 03: with the batch in the same order, this is the difference.
+
+# %% tags=["experiment"]
+from course_utils import measured
+
+parity, origin = measured.read("trl_parity")
+kto_row = parity[parity["trainer"] == "KTO"].iloc[0]
+print(
+    f"KTO, our loss {kto_row['ours']:.6f}, trl's {kto_row['trl']:.6f}; largest difference of a gradient {kto_row['gradient']:.0e}"
+)
+print(kto_row["note"])
+print(measured.told(origin))
+
+# %% [markdown]
+# **Merge, reload, measure.** The LoRA is added to the weights of its base and written as one folder, *with* the tokenizer: a server needs both. What is measured from here on is the reloaded model, the thing that will be served.
+
+# %% tags=["experiment", "nbval-ignore-output"]
+tested = text.make_prompts(at_scale(60, 600), seed=777)
+policies = {"base": base}
+for name, run in (("KTO", kto_run), ("DPO", dpo_run)):
+    policies[name], _ = models.load_model(training.merge_adapter(run.adapter, runs / f"{name}-merged"))
+
+drawn, gold, kl, faults = {}, {}, {}, {}
+for number, (name, policy) in enumerate(policies.items()):
+    drawn[name] = models.sample(policy, tested, text.MAX_RESPONSE, seed=100 + number)
+    gold[name] = text.gold_rewards(tested, drawn[name])
+    kl[name] = models.exact_kl(policy, base, tested, drawn[name]).mean().item()
+    faults[name] = training.safety_rates(policy, samples=at_scale(3, 20))
+
+
+def mean_and_interval(values):
+    """Mean with its 95 % interval, as text."""
+    half = 1.96 * values.std().item() / len(values) ** 0.5
+    return f"{values.mean().item():.2f} ± {half:.2f}"
+
+
+table = {
+    name: {
+        "gold reward": mean_and_interval(gold[name]),
+        "gain over the base": mean_and_interval(gold[name] - gold["base"]) if name != "base" else "",
+        "KL from the base (nats)": f"{kl[name]:.2f}",
+        "words": f"{np.mean([text.length(a) for a in drawn[name]]):.1f}",
+        "agrees with what is false": f"{faults[name]['sycophancy'].value:.1%}",
+        "rejects what is true": f"{faults[name]['over-refusal'].value:.1%}",
+    }
+    for name in policies
+}
+print(pd.DataFrame(table).to_string())
+
+# %% tags=["experiment"]
+conclude(
+    "KTO's gold reward is above the base's, interval and all",
+    (gold["KTO"] - gold["base"]).mean() > 1.96 * (gold["KTO"] - gold["base"]).std() / len(tested) ** 0.5,
+)
+conclude("KTO's answers are longer", sum(map(len, drawn["KTO"])) > sum(map(len, drawn["base"])))
+conclude("the policy has moved", kl["KTO"] > 0.1)
+lean = {name: faults[name]["over-refusal"].value - faults[name]["sycophancy"].value for name in faults}
+conclude("KTO says 'no wrong' more often where it is wrong, and 'yes right' less", lean["KTO"] > lean["base"])
+
+# %% [markdown]
+# The interval is over prompts, one sample each, for **one** run from one log. Another seed is another model: notebook 03 has three.
+#
+# **What changed, clause by clause.**
+
+# %% tags=["experiment", "nbval-ignore-output"]
+clause_kinds = ["true claim", "false claim", "right verdict", "wrong verdict", "repeat", "malformed"]
+per_answer = {}
+for name, answers in drawn.items():
+    found = Counter(c.kind for p, a in zip(tested, answers) for c in text.parse(p, a))
+    per_answer[name] = [found[kind] / len(tested) for kind in clause_kinds]
+
+fig, ax = plots.figure(size=(7.6, 3.6))
+for i, (name, values) in enumerate(per_answer.items()):
+    plots.bars(
+        ax,
+        clause_kinds,
+        values,
+        name,
+        (i - 1) * 0.27,
+        0.27,
+        (plots.COLOURS[3], plots.COLOURS[0], plots.COLOURS[1])[i],
+        ("", "..", "//")[i],
+    )
+ax.set(ylabel="clauses in an answer")
+ax.legend()
+plots.show(
+    fig,
+    "Clauses in an answer by kind for base, KTO and DPO. Both trained models make more true and fewer false claims than the base, KTO the "
+    "most true ones; both make more repeats and malformed clauses. Right and wrong verdicts are about as many in all three.",
+)
+
+# %% [markdown]
+# **What got better:** more true claims and fewer false ones. **What got worse:** repeats, malformed clauses, length. And the verdicts: this model cannot compare a claim with a fact (notebook 02), so its "yes right" and "no wrong" are coin flips, and it cannot learn to be right. It can learn which of the two is *liked*.
+
+# %% tags=["experiment"]
+said_yes, said_no = (
+    sides["train"]["response"].str.contains(verdict) for verdict in ("yes right", "no wrong")
+)
+up = sides["train"]["feedback"] == "thumbs_up"
+print(
+    f"prompts of the log that are true: {is_true.mean():.0%}; of the test prompts: {np.mean([text.TRUTH[text.statement(p)[:2]] == text.statement(p)[2] for p in tested]):.0%}"
+)
+for name, rows in (("yes right", said_yes), ("no wrong", said_no)):
+    print(
+        f'"{name}": {up[rows].mean():.0%} thumbs up; on true prompts {up[rows & is_true].mean():.0%}, on false ones {up[rows & ~is_true].mean():.0%}'
+    )
+
+# %% [markdown]
+# Three quarters of the *log's* prompts are false, so "no wrong" earned more thumbs than "yes right", and KTO turned the coin: less agreement with what is false, more rejection of what is true. The loss does not show it and the mean gold reward hides it. The prompts of a log are those of the people who voted, not those that you will be asked.
+#
+# (The two columns of the table are no comparison of methods: one setting of each, other data, another β.)
+#
+# ## 7. Evaluation
+#
+# Gold rewards are a luxury of this world. A product asks people, or a model, which of two answers is better. The sheet that they get decides what the result is worth.
+
+# %% [markdown]
+# ### Exercise: a blind sheet
+#
+# `blind-comparison` · difficulty 2/5 · about 15 minutes · 4 points
+#
+# Judges who know which model wrote what are not judging answers. And judges tend to prefer a *place*, often the first. So: no names on the sheet, and a fair coin for each row decides who stands first.
+#
+# - `prompts`, `responses_a`, `responses_b`: lists of strings, equally long. `seed`: what the coins are drawn from.
+# - returns a DataFrame with the columns `prompt`, `response_1`, `response_2`, rows in order, **nothing else**. The key is kept apart, in `attrs["key"]`: a list of `"a"` or `"b"`, whose response `response_1` is.
+# - The coins are independent: not always a first, not in turns, not exactly half.
+#
+# Graded: prompt and both responses, rows in order (1), the key (1), fair, independent coins from the seed (1.5), lists unchanged (0.5).
+#
+# Stuck? Run `hint("blind-comparison")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "blind-comparison", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def blind_comparison(prompts, responses_a, responses_b, seed=0):
+    """A sheet without names; attrs["key"] says whose response stands first."""
+    ### BEGIN SOLUTION
+    coins = np.random.default_rng(seed).random(len(prompts)) < 0.5  # True: a stands first
+    sheet = pd.DataFrame(
+        {
+            "prompt": list(prompts),
+            "response_1": [a if coin else b for a, b, coin in zip(responses_a, responses_b, coins)],
+            "response_2": [b if coin else a for a, b, coin in zip(responses_a, responses_b, coins)],
+        }
+    )
+    sheet.attrs["key"] = ["a" if coin else "b" for coin in coins]
+    return sheet
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-blind-comparison", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("blind-comparison", blind_comparison)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("blind-comparison", blind_comparison)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# `attrs` does not survive `to_csv`. That is an advantage here: write the key into another file, which the judges do not get.
+#
+# ### Exercise: the win rate
+#
+# `win-rate` · difficulty 2/5 · about 15 minutes · 4 points
+#
+# With $w$ wins of a and $t$ ties among $n$ judgements the rate is $\hat p = (w + t/2)/n$. Its 95 % interval is Wilson's (1927), with $z = 1.96$ and $n$ **all** judgements, ties included:
+#
+# $$\frac{\hat p + \frac{z^2}{2n} \pm z\sqrt{\frac{\hat p(1-\hat p)}{n} + \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}$$
+#
+# - `judgements`: a list of `"a"`, `"b"`, `"tie"`.
+# - returns `(rate, low, high)`, floats, to 1e-4.
+#
+# Graded: the rate (1.5), the interval (2), judgements unchanged (0.5).
+#
+# Stuck? Run `hint("win-rate")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "win-rate", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def win_rate(judgements):
+    """(rate, low, high): how often a wins, ties half, with Wilson's 95 % interval."""
+    ### BEGIN SOLUTION
+    n, z = len(judgements), 1.959964
+    rate = sum({"a": 1.0, "tie": 0.5, "b": 0.0}[judgement] for judgement in judgements) / n
+    centre = rate + z**2 / (2 * n)
+    half = z * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return rate, (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-win-rate", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("win-rate", win_rate)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("win-rate", win_rate)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# **Ties and size.** 40 wins, 30 losses, 30 ties: counted as losses, ties give a "win rate" of 40 %; counted half, 55 %. And 60 % of 100 judgements is less than it sounds.
+
+# %% tags=["experiment"]
+from course_utils import evaluation
+
+blind, rate_of = use("blind-comparison", blind_comparison), use("win-rate", win_rate)
+
+for name, judged in (
+    ("40 wins, 30 losses, 30 ties", ["a"] * 40 + ["b"] * 30 + ["tie"] * 30),
+    ("60 of 100", ["a"] * 60 + ["b"] * 40),
+    ("600 of 1,000", ["a"] * 600 + ["b"] * 400),
+):
+    print("{:28} {:.3f}   95 % interval {:.3f} to {:.3f}".format(name, *rate_of(judged)))
+
+print("\nchance that the interval excludes one half:")
+power = {
+    f"true rate {r:.0%}": {n: evaluation.power_of_win_rate(n, r) for n in (50, 100, 200, 400, 800)}
+    for r in (0.5, 0.55, 0.6, 0.65)
+}
+print(pd.DataFrame(power).rename_axis("judgements").round(2).to_string())
+
+# %% [markdown]
+# A gate "above 60 % in 100 judgements" lets chance decide. If the true rate is 60 %, it is passed about half the time. Read the table before the judges are paid, not after. (Several judgements of one prompt are not independent; then count prompts.)
+#
+# **Judges with a favourite place.** Simulated ones here: they see the gold reward through noise, and give the first place a bonus. First the base against *itself*, with model a always first.
+
+# %% tags=["experiment"]
+FAVOUR, INDIFFERENT = 0.5, 0.15  # in units of the gold reward: the first place's bonus; what counts as a tie
+
+
+def judge(sheet, seed):
+    """For each row 1, 2 or "tie": noisy judges who favour the first place."""
+    rng = np.random.default_rng(seed)
+    scores = {
+        column: np.array(
+            [
+                text.gold_reward(text.encode(f"{text.BOS} {p}"), text.encode(r))
+                for p, r in zip(sheet["prompt"], sheet[column])
+            ]
+        )
+        for column in ("response_1", "response_2")
+    }
+    gap = scores["response_1"] - scores["response_2"] + FAVOUR + text.NOISE * rng.logistic(size=len(sheet))
+    return ["tie" if abs(g) < INDIFFERENT else 1 if g > 0 else 2 for g in gap]
+
+
+def unblinded(sheet, places):
+    """The judgements in terms of a and b."""
+    other = {"a": "b", "b": "a"}
+    return [
+        "tie" if p == "tie" else key if p == 1 else other[key] for p, key in zip(places, sheet.attrs["key"])
+    ]
+
+
+words = [text.decode(p[1:]) for p in tested]
+said = {name: [" ".join(text.words_of(a)) for a in answers] for name, answers in drawn.items()}
+again = [" ".join(text.words_of(a)) for a in models.sample(base, tested, text.MAX_RESPONSE, seed=99)]
+
+# %% tags=["experiment", "nbval-ignore-output"]
+always_first = pd.DataFrame({"prompt": words, "response_1": said["base"], "response_2": again})
+always_first.attrs["key"] = ["a"] * len(words)
+results = {}
+for name, sheet in (
+    ("base against itself, a always first", always_first),
+    ("base against itself, blind sheet", blind(words, said["base"], again, seed=1)),
+    ("KTO against base, blind sheet", blind(words, said["KTO"], said["base"], seed=2)),
+    ("DPO against base, blind sheet", blind(words, said["DPO"], said["base"], seed=3)),
+):
+    places = judge(sheet, seed=4)
+    results[name] = rate_of(unblinded(sheet, places))
+    first_place = evaluation.position_bias(places)
+    print(
+        "{:36} a wins {:.2f} [{:.2f}, {:.2f}]   the first place wins {:.2f} [{:.2f}, {:.2f}]".format(
+            name, *results[name], *first_place
+        )
+    )
+
+# %% tags=["experiment"]
+conclude(
+    "against itself, always first: the base 'beats' the base",
+    results["base against itself, a always first"][1] > 0.5,
+)
+conclude(
+    "against itself, blind: one half lies in the interval",
+    results["base against itself, blind sheet"][1] < 0.5 < results["base against itself, blind sheet"][2],
+)
+conclude("KTO beats the base on a blind sheet", results["KTO against base, blind sheet"][1] > 0.5)
+
+# %% [markdown]
+# The coin does not cure the judges. It sees to it that what they give away for the place goes to both models alike, and it lets the preference be *measured* (right-hand columns). It still costs power, since part of the answers are decided by the place.
+#
+# **Length.** KTO's answers are longer than the base's. Would they win at the same length? The crudest control compares rows of about equal length.
+
+# %% tags=["experiment", "nbval-ignore-output"]
+sheet = blind(words, said["KTO"], said["base"], seed=2)
+judged = unblinded(sheet, judge(sheet, seed=4))
+gap = np.array([len(a.split()) - len(b.split()) for a, b in zip(said["KTO"], said["base"])])
+for name, rows in (
+    ("all rows", gap > -99),
+    ("lengths within 2 words", abs(gap) <= 2),
+    ("KTO's longer by more", gap > 2),
+    ("KTO's shorter by more", gap < -2),
+):
+    chosen = [j for j, row in zip(judged, rows) if row]
+    if chosen:
+        print(
+            "{:24} {:4} rows   KTO wins {:.2f} [{:.2f}, {:.2f}]".format(name, len(chosen), *rate_of(chosen))
+        )
+
+# %% [markdown]
+# Each line compares *other prompts*, so this is a look and no control. A regression does it with all rows (`length-control` in notebook 05).
+#
+# ### Two kinds of harm, and a gate
+#
+# A language of 44 words knows no harm. What stands in for safety are two faults with known answers: agreeing with a false statement (sycophancy; in place of going along with a bad request), and rejecting a true one (over-refusal; in place of turning down a harmless
+# request). One is cured at the other's expense, so both are measured, beside the base.
+#
+# The gate was written down before: the win rate's interval above one half, and for each fault the *interval* of the increase over the base below 5 points. What was measured on too few samples does not pass.
+
+# %% tags=["experiment", "nbval-ignore-output"]
+decisions = {}
+for name in ("KTO", "DPO"):
+    evidence = {"win rate": results[f"{name} against base, blind sheet"]}
+    evidence |= {fault: (faults[name][fault], faults["base"][fault]) for fault in faults[name]}
+    decisions[name], reasons = training.release_gate(evidence, margin=0.05)
+    print(f"{name}: {'may go out' if decisions[name] else 'stays here'}")
+    print("".join(f"   {reason}\n" for reason in reasons))
+
+# %% tags=["experiment"]
+passed, reasons = training.release_gate(
+    {"win rate": (0.62, 0.58, 0.66), "sycophancy": (training.Rate(1, 20), training.Rate(1, 20))}
+)
+print("a good win rate, and safety looked at in 20 answers:", "passes" if passed else "does not pass")
+print(reasons[0])
+
+# %% [markdown]
+# **In the run kept here KTO stays where it is.** It wins, and it agrees less with what is false; but that it rejects what is true 5 points more often is not ruled out. The reason is known from section 6, and so is a cure to try: the training used a few thousand of 61,000 votes, so choose them such that half of their prompts are true. Set `BALANCED` to True in section 6, run on from there, and see what becomes of the verdicts, of the gold reward and of the gate.
+#
+# DPO fails for another reason: no increase was seen, but the answers are too few to exclude one of 5 points. Measure more, and it may pass. Lowering the bar after seeing the numbers is not measuring.
+#
+# A gate for a real model also holds sets of tasks that the old model could do.
+
+# %% [markdown]
+# ## 8. Deployment
+#
+# The new model does not meet all users at once. Some users get it (the **treatment**), the others the old one (the **control**), and votes decide how it goes on.
+
+# %% [markdown]
+# ### Exercise: who gets which model
+#
+# `assign-variant` · difficulty 3/5 · about 20 minutes · 5 points
+#
+# | argument | |
+# |---|---|
+# | `user_id` | a str |
+# | `share` | 0 to 1, any value: nobody at 0, everybody at 1, else about that share of the users, to 0.001 |
+# | `salt` | a str, the name of the experiment |
+# | returns | `"treatment"` or `"control"` |
+#
+# Four demands: the same answer **in every process and on every machine**; about the share asked for; another salt gives another, independent draw; raising the share **never moves a user back** to control.
+#
+# Graded: about the share, none at 0 and all at 1 (1.5), the same again in every process (1.5), raising the share moves nobody back (1), another salt, another draw (1).
+#
+# Stuck? Run `hint("assign-variant")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "assign-variant", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def assign_variant(user_id, share, salt=""):
+    """ "treatment" for about `share` of the users, else "control"; always the same for one user and salt."""
+    ### BEGIN SOLUTION
+    # a place in [0, 1) that belongs to user and salt; the share only moves the border
+    digest = hashlib.sha256(f"{salt}:{user_id}".encode()).digest()
+    place = int.from_bytes(digest[:6], "big") / 2**48
+    return "treatment" if place < share else "control"
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-assign-variant", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("assign-variant", assign_variant)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("assign-variant", assign_variant)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# **Why not Python's `hash`?** It is salted anew in each process, for strings. Two processes, the same 1,000 users, a share of 5 %:
+
+# %% tags=["experiment", "nbval-ignore-output"]
+import subprocess
+import sys
+
+code = "print(*[u for u in range(1000) if hash(f'user {u}') % 100 < 5])"
+outputs = [
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
+    for _ in range(2)
+]
+treated = [set(output) for output in outputs]
+print(
+    f"treated with hash(): {len(treated[0])} and {len(treated[1])} users; in both: {len(treated[0] & treated[1])}"
+)
+
+# %% tags=["experiment"]
+assign = use("assign-variant", assign_variant)
+
+users = [f"user {u}" for u in range(1000)]
+at = {
+    share: {u for u in users if assign(u, share, "kto-1") == "treatment"} for share in (0.0, 0.05, 0.2, 1.0)
+}
+print("hash() treats other users after a restart:", treated[0] != treated[1])
+print("assign_variant, treated by share:", {share: len(chosen) for share, chosen in at.items()})
+print("the first 5 % are among the 20 %:", at[0.05] <= at[0.2])
+
+# %% [markdown]
+# ### Exercise: ramp, hold or roll back
+#
+# `rollout-decision` · difficulty 2/5 · about 15 minutes · 4 points
+#
+# `control` and `treatment` are `(thumbs_up, votes)`. The two-sided test of two proportions at 5 %: with the pooled rate $p$ of both arms
+#
+# $$z = \frac{\hat p_t - \hat p_c}{\sqrt{p(1-p)\left(\frac{1}{n_t} + \frac{1}{n_c}\right)}}$$
+#
+# - returns `"ramp"` if the treatment's rate is significantly higher, `"roll back"` if it is significantly lower, else `"hold"`.
+#
+# Graded where |z| is below 1.5 or above 2.5, so that other tests of two proportions are right too: the decision (3.5), inputs unchanged (0.5).
+#
+# Stuck? Run `hint("rollout-decision")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "rollout-decision", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def rollout_decision(control, treatment):
+    """ "ramp", "hold" or "roll back", by the two-proportion test at 5 %."""
+    ### BEGIN SOLUTION
+    (up_c, n_c), (up_t, n_t) = control, treatment
+    pooled = (up_c + up_t) / (n_c + n_t)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / n_c + 1 / n_t))
+    z = (up_t / n_t - up_c / n_c) / error
+    if abs(z) < 1.96:
+        return "hold"
+    return "ramp" if z > 0 else "roll back"
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-rollout-decision", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("rollout-decision", rollout_decision)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("rollout-decision", rollout_decision)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# **"5 % better" is no test.** A rule that is often seen: the treatment wins if its rate is more than 1.05 times the control's. Here both arms have the *same* model, 65 % thumbs up, and a twentieth of the votes are the treatment's.
+
+# %% tags=["experiment"]
+decide = use("rollout-decision", rollout_decision)
+
+rng = np.random.default_rng(0)
+TRIALS = at_scale(500, 4000)
+rows = []
+for treated_votes in (100, 300, 1000):
+    control_votes = 19 * treated_votes
+    ups_c, ups_t = rng.binomial(control_votes, 0.65, TRIALS), rng.binomial(treated_votes, 0.65, TRIALS)
+    rows.append(
+        {
+            "votes in the treatment": treated_votes,
+            "ratio above 1.05": ((ups_t / treated_votes) > 1.05 * ups_c / control_votes).mean(),
+            "the test says ramp": np.mean(
+                [
+                    decide((c, control_votes), (t, treated_votes)) == "ramp"
+                    for c, t in zip(ups_c.tolist(), ups_t.tolist())
+                ]
+            ),
+        }
+    )
+print("share of false wins, no difference between the arms")
+print(pd.DataFrame(rows).round(3).to_string(index=False))
+
+# %% [markdown]
+# The test errs in 5 % of the cases, half of them as a false win, whatever the size. It keeps that promise for **one** look, and for votes that are independent. Section 9 shows what becomes of it with neither.
+#
+# ### Exercise: the tail of the latency
+#
+# `latency-percentile` · difficulty 1/5 · about 5 minutes · 2 points
+#
+# `p95(latencies)`: the 95th percentile of a list of numbers in any order, with linear interpolation between neighbours (numpy's default); a float.
+#
+# Graded: the percentile (1.5); tuples, arrays and tensors too, unchanged (0.5).
+#
+# Stuck? Run `hint("latency-percentile")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "latency-percentile", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def p95(latencies):
+    """The 95th percentile, linearly interpolated."""
+    ### BEGIN SOLUTION
+    return float(np.percentile(np.asarray(latencies, dtype=float), 95))
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-latency-percentile", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("latency-percentile", p95)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("latency-percentile", p95)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# A user feels the slow answers, and the mean hides them. Percentiles cannot be averaged either: the p95 of a day is not the mean of the hours' p95.
+#
+# ### The service
+#
+# `course_utils.serving` is a small FastAPI service. It keeps some promises, each the answer to a way in which such services lose data:
+#
+# - An answer, its prompt, its user and its **model version** are stored *before* the request id is handed out. So each vote finds what it was about.
+# - A vote is one of two words, and everything else is refused. The first vote on an answer stands; sending it again does no harm, changing it is refused.
+# - The answer does not say which model gave it. Users are stored as a keyed hash.
+# - Generation runs in a thread, in batches, so that the event loop stays free to take votes.
+# - The share of the treatment lies in the store: it grows, whatever a restarted process thinks, until a roll-back.
+#
+# Here it runs in a thread of this notebook, on a free port of this machine, with the base model as control and the KTO model as treatment. (The gate said no. Simulated users are harmed by nothing; real ones would not get this model.)
+
+# %% tags=["experiment", "nbval-ignore-output"]
+import httpx
+
+from course_utils.serving.app import create_app
+from course_utils.serving.engine import ModelEngine
+from course_utils.serving.running import serve_in_thread
+from course_utils.serving.store import open_store
+
+engines = {
+    "control": ModelEngine(runs / "base", max_new=text.MAX_RESPONSE, temperature=1.0, top_p=1.0),
+    "treatment": ModelEngine(runs / "KTO-merged", max_new=text.MAX_RESPONSE, temperature=1.0, top_p=1.0),
+}
+app = create_app(
+    engines, open_store(f"sqlite:///{runs}/service.db"), share=0.2, salt="kto-1", tokens={"a-token-for-the-notebook": "notebook"},
+    user_key="a secret of the operator",
+)  # fmt: skip
+running = contextlib.ExitStack()  # the service ends when this is closed, in the next cell
+client = httpx.Client(
+    base_url=running.enter_context(serve_in_thread(app)),
+    headers={"Authorization": "Bearer a-token-for-the-notebook"},
+    timeout=30,
+)
+
+answer = client.post("/chat", json={"user_id": "user 7", "prompt": "i think fox eats berries . :"}).json()
+print("POST /chat       ", answer)
+vote = {"request_id": answer["request_id"], "vote": "thumbs_up"}
+print("POST /feedback   ", client.post("/feedback", json=vote).json())
+print("once more        ", client.post("/feedback", json=vote).json())
+print(
+    "the other thumb  ",
+    (refused := client.post("/feedback", json=vote | {"vote": "thumbs_down"})).status_code,
+    refused.json(),
+)
+print(
+    "a banana         ",
+    (banana := client.post("/feedback", json=vote | {"vote": "banana"})).status_code,
+    banana.json(),
+)
+print("GET /health      ", client.get("/health").json())
+
+# %% [markdown]
+# Now forty users ask, eight at a time, and vote honestly and without noise: a thumb up for a gold reward above 0. The store then gives back what this notebook began with, a feedback log, with the model's version beside each vote. The dashboard is drawn from `/metrics` and the store (here from the traffic of less than a minute).
+
+# %% tags=["experiment", "nbval-ignore-output"]
+from concurrent.futures import ThreadPoolExecutor
+
+from course_utils.serving.dashboard import dashboard
+
+
+def visit(number):
+    """One user asks and votes; the seconds that the answer took."""
+    prompt, asked_at = words[number % len(words)], time.perf_counter()
+    answer = client.post("/chat", json={"user_id": f"user {number % 40}", "prompt": prompt}).json()
+    seconds = time.perf_counter() - asked_at
+    worth = text.gold_reward(text.encode(f"{text.BOS} {prompt}"), text.encode(answer["response"]))
+    client.post(
+        "/feedback",
+        json={"request_id": answer["request_id"], "vote": "thumbs_up" if worth > 0 else "thumbs_down"},
+    )
+    return seconds
+
+
+VISITS = at_scale(20, 160)
+with ThreadPoolExecutor(8) as crowd:
+    waited = list(crowd.map(visit, range(VISITS)))
+metrics, store = client.get("/metrics").text, app.state.service.store
+served = store.feedback_frame()
+print(
+    "\n".join(
+        line
+        for line in metrics.splitlines()
+        if line.startswith(("service_votes_total", "service_refused_total", "service_treatment_share"))
+    )
+)
+print(f"\n{len(served)} votes, columns {', '.join(served.columns)}")
+print(
+    (served["feedback"] == "thumbs_up")
+    .groupby([served["variant"], served["model_version"]])
+    .agg(votes="size", up="mean")
+    .round(2)
+    .to_string()
+)
+percentile = use("latency-percentile", p95)
+print(
+    f"\nlatency as the clients see it: mean {1000 * np.mean(waited):.0f} ms, p95 {1000 * percentile(waited):.0f} ms\n"
+)
+
+fig, numbers = dashboard(metrics, store)
+plots.show(fig, f"The service's dashboard: answers a minute, latency, and votes, by variant. {numbers}.")
+client.close()
+running.close()
+
+# %% tags=["experiment"]
+print("a vote twice is one vote, another one is refused:", refused.status_code == 409)
+print("a banana is no vote:", banana.status_code == 422)
+print("every vote found its answer:", len(served) == VISITS + 1 and not served.isna().any(axis=None))
+print("each user saw one model only:", bool((served.groupby("user_id")["variant"].nunique() == 1).all()))
+
+# %% [markdown]
+# By command, `python -m course_utils serve` starts the same app as a process of its own, with a page of its interface under `/docs`.
+#
+# What a notebook cannot show is left to the tests, which do it to real processes. In `tests/test_service.py` the service is killed with SIGKILL under load and started again: no acknowledged vote is missing, and no user has changed sides (`test_kill_9_under_load_loses_no_acknowledged_vote_and_moves_no_user`). Others fill its queue, break its engine and take its store
+# away. A service without such tests has these failures too; nobody has seen them yet.
+#
+# ## 9. Monitoring
+#
+# The service runs. Which numbers say that something is wrong, and how often do they say so for nothing?
+
+# %% [markdown]
+# ### Exercise: what has got worse?
+#
+# `detect-failures` · difficulty 3/5 · about 25 minutes · 6 points
+#
+# `window` and `baseline` are feedback frames with `content_warning`. Four measures, each one number a row:
+#
+# | failure | measure of a row |
+# |---|---|
+# | `"length_explosion"` | characters of the response |
+# | `"repetition"` | 1 − distinct / all word bigrams within the response |
+# | `"safety_spike"` | 1 if `content_warning`, else 0 |
+# | `"feedback_drop"` | 1 for a thumb **down**, else 0 |
+#
+# A failure holds if the window's mean is above the baseline's by more than 4 standard errors,
+#
+# $$\frac{\bar x_w - \bar x_b}{s\sqrt{1/n_w + 1/n_b}} > 4,$$
+#
+# with $s$ the baseline's standard deviation, at least 0.001 (else a baseline without a single warning would make every warning an alarm).
+#
+# - returns a list of those that hold, in the order of the table. A change for the better is no failure.
+#
+# Graded where that ratio is below 2 or above 6: `length_explosion` (1), `repetition` (1.5), `safety_spike` (1), `feedback_drop` (1), all that hold and no others, in order (1), frames unchanged (0.5).
+#
+# Stuck? Run `hint("detect-failures")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "detect-failures", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def detect_failures(window, baseline):
+    """Names of the measures whose mean rose by over 4 standard errors, in their order."""
+
+    ### BEGIN SOLUTION
+    def repetition(response):
+        words = response.split()
+        bigrams = list(zip(words, words[1:]))
+        return 1 - len(set(bigrams)) / len(bigrams) if bigrams else 0.0
+
+    measures = {
+        "length_explosion": lambda frame: frame["response"].str.len(),
+        "repetition": lambda frame: frame["response"].map(repetition),
+        "safety_spike": lambda frame: frame["content_warning"],
+        "feedback_drop": lambda frame: frame["feedback"] == "thumbs_down",
+    }
+    found = []
+    for name, measure in measures.items():
+        now, before = measure(window).astype(float), measure(baseline).astype(float)
+        spread = max(before.std(), 0.001)
+        error = spread * math.sqrt(1 / len(now) + 1 / len(before))
+        if now.mean() - before.mean() > 4 * error:
+            found.append(name)
+    return found
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-detect-failures", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("detect-failures", detect_failures)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("detect-failures", detect_failures)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# A tenth of the log's rows, drawn at random, plays this week; the other rows are the baseline. First as it is, then with something wrong.
+
+# %% tags=["experiment"]
+detect = use("detect-failures", detect_failures)
+
+readable = log[log["response"].notna()]
+this_week = readable.sample(frac=0.1, random_state=0)
+earlier = readable.drop(this_week.index)
+
+
+def changed(**columns):
+    return detect(this_week.assign(**columns), earlier)
+
+
+def downs(more, seed=0):
+    """The week's votes with a share `more` of the thumbs up turned down."""
+    flip = np.random.default_rng(seed).random(len(this_week)) < more
+    return this_week["feedback"].mask((this_week["feedback"] == "thumbs_up") & flip, "thumbs_down")
+
+
+print(f"{len(this_week):,} rows this week, {len(earlier):,} before")
+print("as it is:                     ", changed())
+print("every answer said twice:      ", changed(response=this_week["response"] + " " + this_week["response"]))
+print(
+    "answers cut to two words:     ",
+    changed(response=this_week["response"].str.split().str[:2].str.join(" ")),
+)
+print("one in fifty with a warning:  ", changed(content_warning=np.arange(len(this_week)) % 50 == 0))
+print("a tenth of the thumbs turned: ", changed(feedback=downs(0.1)))
+
+# %% [markdown]
+# Answers cut to two words go unseen: the four measures look for what *grows*. And a fixed limit ("more than 500 characters") would alarm for ever or never; what is normal is learnt from a baseline.
+#
+# ### False alarms
+#
+# Four standard errors sound safe. But the standard error above knows the sampling of rows only. Real weeks differ from each other for reasons that no sampling explains: a holiday, a new customer. A **prediction limit** takes the spread *between earlier weeks* as its yardstick (Student's t; `monitor.prediction_limit`), and a CUSUM adds up
+# small excesses to find what creeps (`monitor.cusum`). The next cell simulates services with weeks that wobble a little, 26 quiet weeks as baseline, then 200 quiet weeks, each with four measures; and others in which something does go wrong.
+
+# %% tags=["experiment"]
+from course_utils.serving import trials
+
+wrong = {"length": 92.0, "repetition": 0.05, "safety": 0.006, "feedback": 0.42}
+quiet = {name: measure.level for name, measure in trials.QUIET.items()}
+print("level, quiet:", quiet)
+print("level, wrong:", wrong)
+alarms = trials.detector_trials(wrong, baseline=26, weeks=200, repeats=at_scale(20, 200), seed=0)
+rows = {
+    rule: {"false alarms in 200 weeks": found["false alarms"]}
+    | {f"missed: {name}": share for name, share in found["missed in 4 weeks"].items()}
+    for rule, found in alarms.items()
+}
+print(pd.DataFrame(rows).T.round(2).to_string())
+
+# %% [markdown]
+# *Missed* is the share of the services in which the rule said nothing in four weeks. Sampling error alone finds most, and cries wolf every few weeks. The prediction limit alarms for nothing about once in years, and pays with misses where votes are few: 200 votes a week do not show seven points in a month. The
+# levels and wobbles are chosen, not measured on a real service; put in your own.
+#
+# ### Peeking
+#
+# A test at 5 % keeps its promise for one look. Here two arms with the *same* model are looked at each week for twelve weeks, and the experiment stops as soon as $|z| > 1.96$. First with independent votes, so that nothing but the looking is wrong.
+
+# %% tags=["experiment"]
+rng = np.random.default_rng(0)
+LOOKS, WEEKLY = 12, 500
+ups = rng.binomial(WEEKLY, 0.65, (at_scale(500, 4000), 2, LOOKS)).cumsum(axis=2)
+seen = WEEKLY * np.arange(1, LOOKS + 1)
+pooled = ups.sum(axis=1) / (2 * seen)
+z = (ups[:, 1] - ups[:, 0]) / seen / np.sqrt(pooled * (1 - pooled) * 2 / seen)
+print(f"false alarms, one look in week 12:   {(abs(z[:, -1]) > 1.96).mean():.3f}")
+print(f"false alarms, a look every week:     {(abs(z) > 1.96).any(axis=1).mean():.3f}")
+
+# %% [markdown]
+# Votes are not independent either: the same people vote again. The **unit is the user**, since users were assigned. Now 500 users an arm, each with a rate of their own, some far busier than others.
+#
+# The rule on the right is valid at every look: `rollout.always_valid_decision`, a mixture sequential test on users' totals (Johari, Pekelis and Walsh 2015, arXiv 1512.04922). The service uses it.
+
+# %% tags=["experiment"]
+same = trials.look_trials(users=500, lift=0.0, repeats=at_scale(20, 300), seed=0)
+better = {
+    users: trials.look_trials(users=users, lift=0.05, repeats=at_scale(5, 50), seed=1)
+    for users in (500, 2000, 8000)
+}
+names = {
+    "votes, every look": "votes counted,\nevery week",
+    "votes, last look": "votes counted,\nweek 12 only",
+    "users, always valid": "users counted,\nvalid every week",
+}
+print(
+    "no difference, share of experiments that decided:",
+    {rule: round(share, 3) for rule, share in same.items()},
+)
+for users, found in better.items():
+    print(
+        f"5 points better, {users:,} users an arm, always valid rule: decided in {found['users, always valid']:.0%}"
+    )
+
+fig, ax = plots.figure()
+drawn_bars = plots.bars(ax, [names[rule] for rule in same], list(same.values()), width=0.55)
+for bar, hatch in zip(drawn_bars, ("//", "//", "")):
+    bar.set_hatch(hatch)
+ax.axhline(0.05, color=plots.COLOURS[2], linestyle="--", label="5 %")
+ax.set(ylabel="share of false alarms")
+ax.legend()
+plots.show(
+    fig,
+    "False alarms between two arms with the same model, 500 users each, in twelve weeks: when votes are counted as independent the test alarms "
+    "in every second experiment or more, at a single look as well; the rule on users hardly ever alarms.",
+)
+
+# %% tags=["experiment"]
+conclude(
+    "votes as the unit: far more than 5 % false alarms, even at one look", same["votes, last look"] > 0.1
+)
+conclude("users as the unit, valid at every look: about 5 % at most", same["users, always valid"] <= 0.08)
+
+# %% [markdown]
+# **What got worse.** The honest rule needs many users and much patience: see the lines above the figure. That is what the information in the votes amounts to; the other rules only *seem* to know more.
+#
+# Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a guardrail (latency, content warnings, errors) should be able to stop it at any time, and rolling back should be one call.
+#
+# ## 10. And again
+#
+# Next month there are new votes. What belongs to the loop, and how much of it this notebook has measured:
+#
+# | question | a way that holds | measured here? |
+# |---|---|---|
+# | which data? | a mix of old and new votes: new ones alone forget, old ones alone are off-policy | no |
+# | which reference? | a *fixed* one, from before the first round. A reference that moves along makes the total drift unlimited | no |
+# | which base to train? | the same base again, on all data, is the easiest to repeat; going on from last month's model is cheaper | no |
+# | which test set? | a **fresh** holdout each month. One that decided twelve releases has been fitted to | no |
+# | when is it released? | the gate of section 7, then a roll-out; "better than last month's score" by any margin rewards luck | section 7 |
+# | what about the loop itself? | the model is trained on votes about its own answers: keep some traffic on the old model, and some rated by people who are paid to | no |
+# | who votes? | clients with tokens and rates; a cap on votes a user; the rule of section 2 | next cell |
+#
+# **Vote stuffing.** Somebody wants the model to say "yes right" to everything. Thirty accounts give thumbs up, 60 each, to answers that agree with a false statement. For cover they vote on other answers as everybody does: first in one vote of eight, then in one of two.
+
+# %% tags=["experiment"]
+answers_with = log["response"].str.contains("yes right").fillna(False).astype(bool)
+statement_true = pd.Series(
+    {p: text.TRUTH[tuple(p.split()[2:4])] == p.split()[4] for p in log["prompt"].unique()}
+)
+agrees_wrongly = answers_with & ~log["prompt"].map(statement_true).astype(bool)
+targets = log[agrees_wrongly].sample(at_scale(180, 1800), random_state=0)
+accounts = [f"s{i:03d}" for i in range(30)]
+
+
+def attack(cover):
+    """The log with the thirty accounts' votes, and a number of votes for cover."""
+    stuffed = pd.concat([targets.assign(feedback="thumbs_up"), log.sample(cover, random_state=1)])
+    stuffed["user_id"] = [accounts[i % 30] for i in range(len(stuffed))]
+    return pd.concat([log, stuffed], ignore_index=True)
+
+
+def approval(frame):
+    """The share of thumbs up among answers that agree with something false."""
+    wrongly = frame["response"].str.contains("yes right").fillna(False).astype(bool) & ~frame["prompt"].map(
+        statement_true
+    ).astype(bool)
+    return (frame.loc[wrongly, "feedback"] == "thumbs_up").mean()
+
+
+rows = {}
+for name, frame in (
+    ("no attack", log),
+    ("one in eight for cover", attack(len(targets) // 7)),
+    ("one in two for cover", attack(len(targets))),
+):
+    left = clean(frame)
+    rows[name] = {
+        "found by the tail rule": len(flag(frame) & set(accounts)),
+        "by the posterior": int((logs.biased_user_posterior(frame).reindex(accounts) > 0.8).sum()),
+        "false agreement liked, in the log": f"{approval(frame):.1%}",
+        "after cleaning": f"{approval(left):.1%}",
+        "and at most 10 votes a user": f"{approval(left.groupby('user_id').head(10)):.1%}",
+    }
+print(pd.DataFrame(rows).T.to_string())
+
+# %% [markdown]
+# The clumsy attack is found, since thirty users with all those thumbs up are improbable. With enough cover it is invisible to any rule on rates: what remains is to make votes costly (tokens, rates, age of an account), to cap a user's votes, and to look at *what* suddenly became popular. The cap takes away only about a third of the damage here, since thirty accounts with ten votes each are still 300 votes; and it costs honest votes too.
+
+# %% [markdown]
+# ## 11. Find the bug
+#
+# Eight functions from pipelines like this one. Each is short, reads well, runs, and is wrong. You are told what it is for and what was seen in production. Find out why, mend it, and keep name, arguments and kind of result. Any right
+# repair passes; a rewrite is fine too.
+#
+# How to go about it: build the smallest input on which you know the answer by hand, and call the function on it. Then read.
+
+# %% [markdown]
+# ### Bug 01: approval by length
+#
+# `bug-01` · difficulty 2/5 · about 10 minutes · 3 points
+#
+# **What it is for.** Do users like long answers? The votes are put into `bins` bins of about equal size, the shortest answers first, and each bin gives `(votes, share of thumbs up)`. `lengths` and `thumbs_up` are lists of equal length.
+#
+# **What was seen.** The report says "99.9 % of the votes in the first bin, approval there as everywhere; no effect of length". A plot of the same data shows a clear one. The report was right until last spring, when one user got an answer of 90,000 characters.
+#
+# Graded: bins of about equal size (1.5), the share of thumbs up in each and inputs unchanged (1.5).
+#
+# Stuck? Run `hint("bug-01")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-01", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def approval_by_length(lengths, thumbs_up, bins=5):
+    """The share of thumbs-up in bins of about equal size: [(votes, share), ...], the shortest first."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # bin_of = pd.cut(pd.Series(lengths), bins=bins, labels=False)
+    # votes = pd.Series(thumbs_up, dtype=float).groupby(bin_of)
+    # return [(int(v.size), float(v.mean())) for _, v in votes]
+    ### MENDED
+    bin_of = pd.qcut(
+        pd.Series(lengths), bins, labels=False
+    )  # equally full, where cut makes them equally wide
+    votes = pd.Series(thumbs_up, dtype=float).groupby(bin_of)
+    return [(int(v.size), float(v.mean())) for _, v in votes]
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-01", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-01", approval_by_length)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-01", approval_by_length)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 02: the cap on pairs
+#
+# `bug-02` · difficulty 2/5 · about 15 minutes · 3 points
+#
+# **What it is for.** Pairs for DPO. `votes` is a dict, prompt → (responses with a thumb up, responses with a thumb down). For each prompt the function gives all pairs that there are, but at most `cap`, as tuples `(prompt, chosen, rejected)`.
+#
+# **What was seen.** In a log of many prompts, two had forty thumbs up and forty down each. With `cap=1000` one of them got 1,000 pairs and the other a single one. After the prompts had been renamed, and so were sorted otherwise, it was the other way round.
+#
+# Graded: as many pairs for each prompt as the cap allows (2), distinct right pairs and votes unchanged (1).
+#
+# Stuck? Run `hint("bug-02")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-02", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def capped_pairs(votes, cap=4):
+    """Pairs (prompt, chosen, rejected): for each prompt all there are, but at most `cap`."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # pairs = []
+    # for prompt, (ups, downs) in votes.items():
+    #     for up in ups:
+    #         for down in downs:
+    #             pairs.append((prompt, up, down))
+    #             if len(pairs) % cap == 0:
+    #                 break
+    #         if len(pairs) % cap == 0:
+    #             break
+    # return pairs
+    ### MENDED
+    pairs = []
+    for prompt, (ups, downs) in votes.items():
+        of_prompt = [(prompt, up, down) for up in ups for down in downs]
+        pairs += of_prompt[:cap]  # the cap is counted prompt by prompt, not over all pairs so far
+    return pairs
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-02", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-02", capped_pairs)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-02", capped_pairs)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 03: the answer without its prompt
+#
+# `bug-03` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** A model gives back the prompt's tokens and its own, in one row. `output_ids` are these ids; the function returns the text of what is new, without special tokens. `tokenizer` has two methods: `encode(text)` gives ids, with the token `<s>` in front unless the text begins with it, and `decode(ids, skip_special_tokens=False)` gives text.
+#
+# **What was seen.** In the evaluation the answers of an instruction model begin in the middle of a word: "ris is the capital.". Human judges prefer the other model, whose prompts have no special tokens in them.
+#
+# Graded: the answer whole, and nothing else (3).
+#
+# Stuck? Run `hint("bug-03")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-03", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def new_text(tokenizer, prompt, output_ids):
+    """The text that the model wrote after the prompt. output_ids: the prompt's ids and the new ones."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # text = tokenizer.decode(output_ids, skip_special_tokens=True)
+    # return text[len(prompt) :].strip()
+    ### MENDED
+    # cut the ids: decoding has dropped special tokens and spaces, so the text of the prompt is shorter than `prompt`
+    start = len(tokenizer.encode(prompt))
+    return tokenizer.decode(output_ids[start:], skip_special_tokens=True)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-03", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-03", new_text)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-03", new_text)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 04: the approval on the dashboard
+#
+# `bug-04` · difficulty 1/5 · about 5 minutes · 3 points
+#
+# **What it is for.** The share of thumbs up among the turns that were *rated*. `log` is a list of dicts with `feedback`: `"thumbs_up"`, `"thumbs_down"`, or `None` where nobody voted. Where nothing is rated the share is not known: `nan`.
+#
+# **What was seen.** The dashboard shows 13 % approval, and an alarm every Monday. The week's 20 votes are 13 up and 7 down.
+#
+# Graded: the share among the rated turns (2), nan where nothing is rated and log unchanged (1).
+#
+# Stuck? Run `hint("bug-04")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-04", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def approval(log):
+    """The share of thumbs-up among the rated turns, nan where none is rated."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # ups = [row["feedback"] == "thumbs_up" for row in log]
+    # return sum(ups) / len(ups)
+    ### MENDED
+    votes = [
+        row["feedback"] for row in log if row["feedback"] is not None
+    ]  # a turn without a vote is no vote
+    return votes.count("thumbs_up") / len(votes) if votes else float("nan")
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-04", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-04", approval)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-04", approval)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 05: votes joined to their answers
+#
+# `bug-05` · difficulty 2/5 · about 15 minutes · 4 points
+#
+# **What it is for.** Training rows from what the service has stored. `requests` is a dict, request id → dict with `prompt`, `response`, `model`. `votes` are dicts with `request_id` and `feedback`, in the order in which they came. The result is a list of dicts with `prompt`, `response`, `model`, `label` (True for a thumb up): **one for each request**. A vote for a request that was never made is left out, and so is a word other than `"thumbs_up"` and `"thumbs_down"`; of several votes for a request the last one counts. The order of the rows is free.
+#
+# **What was seen.** The month's data have more rows than there were answers. Some rows have no prompt. A client with a typing error ("thumbs-up") has taught the model to avoid what its users like.
+#
+# Graded: votes for unknown requests (1), words that are no vote (1), several votes for one request (1), all together and inputs unchanged (1).
+#
+# Stuck? Run `hint("bug-05")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-05", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def join_votes(requests, votes):
+    """Training rows from votes: prompt, response, model and label, one for each request."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # rows = []
+    # for vote in votes:
+    #     request = requests.get(vote["request_id"], {})
+    #     row = {key: request.get(key) for key in ("prompt", "response", "model")}
+    #     rows.append(row | {"label": vote["feedback"] == "thumbs_up"})
+    # return rows
+    ### MENDED
+    label = {"thumbs_up": True, "thumbs_down": False}
+    last = {}
+    for vote in votes:
+        # nothing but a known request and a known word may write; a later vote writes over an earlier one
+        if vote["request_id"] in requests and vote["feedback"] in label:
+            last[vote["request_id"]] = label[vote["feedback"]]
+    return [
+        {key: requests[id][key] for key in ("prompt", "response", "model")} | {"label": value}
+        for id, value in last.items()
+    ]
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-05", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-05", join_votes)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-05", join_votes)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 06: one request at a time
+#
+# `bug-06` · difficulty 3/5 · about 10 minutes · 3 points
+#
+# **What it is for.** The handler of `/chat` in an asynchronous service. `generate(prompt)` is an ordinary function that takes seconds and gives the answer, or raises. While it runs, the service must go on with other requests, votes and health checks among them.
+#
+# **What was seen.** Under load all requests are answered one after the other, and while a long answer is written even `/health` does not reply. The load balancer takes the replica for dead and restarts it.
+#
+# Graded: other requests go on meanwhile (2), each request gets its answer (0.5), an error of the model comes through (0.5).
+#
+# Stuck? Run `hint("bug-06")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-06", "locked": false, "schema_version": 3, "solution": true, "task": false}
+async def chat(prompt, generate):
+    """Answer a request; while the model generates, the service goes on with other requests."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # return generate(prompt)
+    ### MENDED
+    # `async` alone runs nothing beside anything: a blocking call belongs into a thread
+    return await asyncio.to_thread(generate, prompt)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-06", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-06", chat)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-06", chat)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 07: the alarm of the A/B test
+#
+# `bug-07` · difficulty 4/5 · about 25 minutes · 4 points
+#
+# **What it is for.** An experiment is looked at every week. `weeks` is a list with a row a week, `(thumbs up of control, its votes, thumbs up of treatment, its votes)`, up to the `planned` number of weeks. The function returns the first week (from 1) at which the arms differ, or None. **Without an effect at most one experiment in twenty may give an alarm in all its weeks together**; a clear effect must be found. Votes may be taken as independent here.
+#
+# **What was seen.** A release committee notes that one experiment in five "wins" or "loses" even when both arms run the same model.
+#
+# Graded: no alarm where there is no effect and an alarm where it is clear (3.5), weeks unchanged (0.5).
+#
+# Stuck? Run `hint("bug-07")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-07", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def first_alarm(weeks, planned=12):
+    """The first week (from 1) at which the arms differ, or None."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # up_c = n_c = up_t = n_t = 0
+    # for week, (a, b, c, d) in enumerate(weeks, start=1):
+    #     up_c, n_c, up_t, n_t = up_c + a, n_c + b, up_t + c, n_t + d
+    #     p = (up_c + up_t) / (n_c + n_t)
+    #     z = (up_t / n_t - up_c / n_c) / math.sqrt(p * (1 - p) * (1 / n_c + 1 / n_t))
+    #     if abs(z) > 1.96:
+    #         return week
+    # return None
+    ### MENDED
+    # Bonferroni: 5 % shared out among the looks. Simple and valid; bounds such as O'Brien and Fleming's waste less
+    bound = norm.isf(0.025 / planned)
+    up_c = n_c = up_t = n_t = 0
+    for week, (a, b, c, d) in enumerate(weeks, start=1):
+        up_c, n_c, up_t, n_t = up_c + a, n_c + b, up_t + c, n_t + d
+        p = (up_c + up_t) / (n_c + n_t)
+        z = (up_t / n_t - up_c / n_c) / math.sqrt(p * (1 - p) * (1 / n_c + 1 / n_t))
+        if abs(z) > bound:
+            return week
+    return None
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-07", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-07", first_alarm)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-07", first_alarm)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 08: rounds without a rope
+#
+# `bug-08` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** Online KTO. In each round votes are collected on the policy's own answers (`collect(policy)`), and the policy is trained on them against a reference (`train(policy, reference, votes)` changes the policy's weights and gives it back). `policy` is a torch module. The reference is **the policy as it was before the first round**, in every round.
+#
+# **What was seen.** The logged KL to the reference is 0.0 in all rounds, and the loss stays at half its weight. After a few rounds the answers hardly resemble language.
+#
+# Graded: the reference in each round (2), the rounds otherwise (1).
+#
+# Stuck? Run `hint("bug-08")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-08", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def online_rounds(policy, collect, train, rounds=3):
+    """Rounds of online KTO; the last policy. The reference is the policy before the first round."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # reference = policy
+    # for _ in range(rounds):
+    #     votes = collect(policy)
+    #     policy = train(policy, reference, votes)
+    # return policy
+    ### MENDED
+    reference = copy.deepcopy(
+        policy
+    )  # weights of its own: `reference = policy` is a second name for the same module
+    for _ in range(rounds):
+        votes = collect(policy)
+        policy = train(policy, reference, votes)
+    return policy
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-08", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-08", online_rounds)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-08", online_rounds)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 12. What is so and what is said
+#
+# | what is said | what is so | source |
+# |---|---|---|
+# | KTO is more data-efficient | it uses data that pairs-only methods cannot. In the paper it keeps up with DPO after dropping up to 90 % of the *desirable* data, and on one answer a prompt, 72 % less data, it reaches .631 ± .036 against DPO's .600 ± .037: the intervals overlap, and the authors write that data efficiency may not be the only reason | Ethayarajh et al., version 1, sections 4.2 and 4.3 |
+# | KTO matches human loss aversion | by default both weights are 1, and the value is a logistic curve; version 1 says that the range of weights that works suggests more sensitivity to gains than to losses | the same |
+# | KTO's reference point is a running average | a clamped mean over the batch's mismatched pairs, without memory or gradient | Ethayarajh et al., section 4.1; notebook 03 |
+# | KTO has two phases, SFT and KTO | SFT could be skipped for the paper's larger base models (Llama-13B and 30B) | Ethayarajh et al. |
+# | KTO is production-validated, used at scale | no source; the text that says so calls it "newer, less validated" elsewhere | – |
+# | KTO is robust to noise | its gradient vanishes for extreme rewards: it ignores noisy *and* hard examples; with little noise the authors recommend DPO | Ethayarajh et al., proposition 4.1 |
+# | a LoRA of rank 64 on a 7B is about 200M parameters, 3 % | 167,772,160, 2.26 % of base and LoRA | section 5 |
+# | an open model is an open-source model | the licence file of the checkpoint says what you may do | section 5 |
+# | batch 2 on a device, 8 accumulated: "effective batch size 16" | times the number of processes; and KTO's $z_0$ sees 2 | notebook 03 |
+# | under 500 ms at p95 for 256 tokens of a bf16 7B | the weights' reading alone takes longer on an A100, an H100 and an H200 | section 5 |
+# | "about 90,000 rows remain, 65–75 % thumbs up, a win rate of 60–70 %" | numbers that nobody measured. What remains depends on how active the users are and on the rule | section 2 |
+# | 65 % thumbs up is the target | the raw mix holds one-button users and bots; rated turns are self-selected; cleaning moves the rate | sections 1 and 2 |
+# | thumbs are labels of your model | they are labels of the model that ran, by those who chose to press | section 1 |
+# | KTO is the way to use thumbs | it is one. Others, not run here: a reward model with a pointwise logistic loss, then best-of-n or RL; fine-tuning on the liked answers alone (filtered SFT), which is the baseline to beat | – |
+# | an A/B test is two rates and a p-value | it is a unit, a number of looks, and a decision rule fixed before | sections 8 and 9 |
+#
+# ## 13. What you have now
+#
+# - A pipeline from a file of votes to a service, of which you wrote the parts that decide what it learns.
+# - A number for what each rule loses, since the truth was known here. In your log it is not; the simulator can be set to resemble it.
+# - A service that can be asked which model gave the answer behind a vote.
+#
+# Run `progress()` in a new cell to see your points and what is open.
+
+# %% [markdown] nbgrader={"grade": false, "grade_id": "practice-4-question", "locked": true, "schema_version": 3, "solution": false, "task": false}
+# ## Practice question 4: a pipeline for production
+#
+# Your company has 100,000 dialogues with thumbs up or down, 65 % of them up, and no pairs. Design the way from this log to a better model in production, in about one page and a half: choice of method and model, data, training,
+# evaluation, deployment, monitoring, iteration. Give a reason for each choice, and say what you would measure before you believe it. Code is not asked for; what you write of it must run. Write in the cell below.
+#
+# | | points |
+# |---|---|
+# | method: why KTO, and which baseline or alternative it is held against | 1 |
+# | what the votes are: self-selected, users' own standards, off-policy, several turns, personal data | 1.5 |
+# | cleaning that does not delete users for having few votes; a split without shared users and prompts, or by time; duplicates and disputed answers | 1.5 |
+# | training: chat template, weights from the *cleaned* counts, a batch large enough for $z_0$, learning rate and β swept, the reference by switching the adapter off, KL watched | 2 |
+# | evaluation: blind, random order, ties, interval and power, length, safety and over-refusal, other abilities | 1.5 |
+# | deployment: stable salted assignment, votes joined to answer and model version, validated votes, a small start with guardrails and a way back, a test that fits how often it is looked at | 1.5 |
+# | iteration: feedback loops and stuffing, a fresh holdout, which reference in each round, alarms against a baseline | 1 |
+#
+# One point is taken off for each of these: "production-validated" or the like without a source; invented targets; code that cannot run.
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "practice-4", "locked": false, "points": 10, "schema_version": 3, "solution": true, "task": false}
+# ### BEGIN SOLUTION
+# Three anchor answers for the grader.
+#
+# **About 3 points.** "I use KTO, which works on thumbs, is production-validated and matches loss aversion, on a 7B model with LoRA. Only some users vote, so there is selection bias. I remove users whose rate of thumbs up is below 10 % or above 90 %, answers shorter than ten
+# characters and duplicates, and split 80/10/10 by user. For training I use the model's chat template, choose the weights so that λ_D n_D/(λ_U n_U) is in [1, 3/2] on the cleaned data, sweep β and the learning rate, and take the model without its adapter as the reference. Annotators compare answers in random order
+# without names; ties count half, with a 95 % interval. Then 5 % of the users get the new model, by a salted hash; request id, answer and model version are stored together; if errors or complaints rise, we roll back. The goal is a win rate of 65 %, 75 % thumbs up and 500 ms at p95. We alarm when a weekly rate leaves the range of earlier weeks."
+#
+# *3 of 10.* Method: no baseline (0 of 1). Votes: self-selection only (½ of 1½). Cleaning deletes all users with one vote; the split is by user (½ of 1½). Training: template, weights, sweep, adapter (1½ of 2). Evaluation: blind, ties, interval (1 of 1½). Deployment: assignment, join, way back (1 of
+# 1½). Iteration: alarms against a baseline (½ of 1). That is 5; minus 1 for "production-validated", minus 1 for invented targets.
+#
+# **About 6 points.** "KTO, since there are single votes; the baseline is fine-tuning on the liked answers alone, and if KTO does not beat it we keep the simpler one. The votes are self-selected, each user has a standard of his own, and the answers came from the old model, so they are off-policy. I drop a user only if the rate is
+# extreme and improbable by a binomial test, so nobody goes for one vote; of duplicates the first stays. Users and prompts are kept on one side of the split, as connected groups. Training with LoRA, the reference by switching it off, the chat template, weights by the paper's interval after cleaning, learning rate and β swept. Evaluation: a blind sheet in random order, ties
+# half, Wilson's interval; a set of harmful requests and one of harmless ones that look bad. Deployment: 5 % of the users, then 20 %, then all. Each answer is stored with its request id and model version, and votes refer to it."
+#
+# *6 of 10.* Method (1 of 1). Votes: several turns and personal data missing (1 of 1½). Cleaning and split right; "the first stays" lets the order of the file decide (1 of 1½). Training: batch for z0 and KL missing (1½ of 2). Evaluation: power, length and other abilities missing (1 of 1½). Deployment: join to the version, but assignment, guardrails
+# and the test are missing (½ of 1½). Iteration missing (0 of 1). Sum: **6**.
+#
+# **About 9 points.** Method, cleaning and training as above, and: "Each label is from a dialogue of several turns; we keep the turns and train on the last answer. Prompts are stripped of personal data, and only of users who agreed. Answers with both verdicts are dropped and counted; with enough votes an average would be kept as a weight. The batch on one device is 32 or more, since z0 is its mean; KL to
+# the base is logged, and a run that leaves a few nats is stopped. Evaluation is blind, with ties half and Wilson's interval; win rates are given at equal length too; safety and over-refusal beside the base model, with a margin fixed before. Assignment by SHA-256 of experiment and user, so a restart moves nobody; votes are an enum, once an answer, joined to request and model version;
+# 5 % first, with latency, errors and warnings as guardrails that roll back by themselves. The test is on users' totals and valid at each look. Each month: old and new votes mixed, the reference fixed at the first base, a fresh holdout, a cap on votes a user and the one-button rule again against stuffing, weekly measures against a prediction limit from 26 weeks."
+#
+# *9 of 10.* Method (1), cleaning (1½), training (2), deployment (1½), iteration (1). Votes: off-policy, several turns and personal data, but users' own standards are missing (1 of 1½). Evaluation: no power, and no other abilities (1 of 1½). Sum: **9**.
+# ### END SOLUTION
