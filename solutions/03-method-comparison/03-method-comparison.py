@@ -907,7 +907,8 @@ for ratio, gain in ((1.5, 1.0), (1.5, -1.0), (0.5, -1.0), (0.5, 1.0)):
 # `trl`.
 #
 # - `rewards`: `(B,)`, the rewards of one prompt adjacent; `group_size` ≥ 2 divides B; `eps`: a float.
-# - returns `(B,)`; **exactly** 0 for a group whose rewards are all equal: it teaches nothing.
+# - returns `(B,)`; **exactly** 0 for a group whose rewards are all equal: it teaches nothing. (The mean of eight times 0.1 is not quite 0.1 in
+#   floating point, so $r - \mathrm{mean}$ alone is not exactly 0.)
 #
 # Graded: values (2.5), 0 for a group of equal rewards (1), dtype kept and inputs unchanged (0.5). Gradients are not graded.
 #
@@ -1083,7 +1084,8 @@ print("k3 pulls like KL(π_ref‖π):", bool(torch.allclose(gradients["k3"], gra
 #
 # (The data step of Guo et al. 2024, who draw two samples, and of Xiong et al. 2024, arXiv 2312.11456, who take the best and the worst of more.)
 #
-# Graded: best and worst of each group (2), dropped groups (1), two int64 tensors and inputs unchanged (1).
+# Graded: best and worst of each group (1.5), dropped groups, however small the difference of the others (1), rewards in a list, a tuple or an
+# array (1), two int64 tensors and inputs unchanged (0.5).
 #
 # Stuck? Run `hint("online-pairs")` in a new cell.
 
