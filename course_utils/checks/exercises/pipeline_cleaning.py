@@ -20,6 +20,7 @@ from course_utils.checks.exercises.pipeline_logs import (
     Log,
     form_of,
     kept_places,
+    listed,
     remembered,
     run,
 )
@@ -280,9 +281,9 @@ class _Row(NamedTuple):
 
 
 def _rows(feedback):
-    columns = [feedback[c].tolist() for c in ("prompt", "response", "user_id", "feedback")]
+    columns = [listed(feedback[c]) for c in ("prompt", "response", "user_id", "feedback")]
     warned = feedback["content_warning"].tolist() if "content_warning" in feedback else [None] * len(feedback)
-    rows = zip(*columns, warned, feedback["conversation_id"].tolist(), strict=True)
+    rows = zip(*columns, warned, listed(feedback["conversation_id"]), strict=True)
     return [
         _Row(
             place, prompt, response if isinstance(response, str) else None, user, verdict == UP, warned, talk

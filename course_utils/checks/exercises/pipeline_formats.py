@@ -13,7 +13,7 @@ from datasets import ClassLabel, Dataset, Value
 
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
-from course_utils.checks.exercises.pipeline_logs import DOWN, INDEXES, UP, Fault, Log, remembered, run
+from course_utils.checks.exercises.pipeline_logs import DOWN, INDEXES, UP, Fault, Log, listed, remembered, run
 from course_utils.feedback.format import kto_weights, to_kto, to_pairs
 
 # --- to-kto ---------------------------------------------------------------------------------------
@@ -391,7 +391,9 @@ def _observe_pairs(function, case):
 def _fault(frame, rows):
     """ "sound", or what is wrong with the first pair that is no up and down of one prompt."""
     votes = {}
-    for prompt, response, verdict in zip(frame["prompt"], frame["response"], frame["feedback"], strict=True):
+    for prompt, response, verdict in zip(
+        *(listed(frame[c]) for c in ("prompt", "response", "feedback")), strict=True
+    ):
         votes.setdefault(prompt, {UP: set(), DOWN: set()})[verdict].add(response)
     texts = {text for sides in votes.values() for side in sides.values() for text in side}
     for prompt, chosen, rejected in rows:
@@ -498,7 +500,7 @@ def _sides(feedback):
     """{prompt: (ups, downs)}: lists of texts in order, copies included."""
     sides = {}
     for prompt, response, verdict in zip(
-        feedback["prompt"], feedback["response"], feedback["feedback"], strict=True
+        *(listed(feedback[c]) for c in ("prompt", "response", "feedback")), strict=True
     ):
         sides.setdefault(prompt, ([], []))[0 if verdict == UP else 1].append(response)
     return sides

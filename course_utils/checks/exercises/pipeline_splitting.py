@@ -12,7 +12,16 @@ import pandas as pd
 
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
-from course_utils.checks.exercises.pipeline_logs import UP, Fault, Log, form_of, kept_places, remembered, run
+from course_utils.checks.exercises.pipeline_logs import (
+    UP,
+    Fault,
+    Log,
+    form_of,
+    kept_places,
+    listed,
+    remembered,
+    run,
+)
 from course_utils.feedback.split import SIDES, connected_groups, split_feedback
 
 _WIDTH = 0.1
@@ -84,7 +93,8 @@ def _each_once(frame, places):
 
 
 def _apart(column, places, kind):
-    sets = [set(column.iloc[places[side]]) for side in SIDES]
+    values = listed(column)
+    sets = [{values[place] for place in places[side]} for side in SIDES]
     if len(set().union(*sets)) < sum(map(len, sets)):
         return Missing(f"there are {kind}s on two sides")
     return "apart"

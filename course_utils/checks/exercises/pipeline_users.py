@@ -14,6 +14,7 @@ from course_utils.checks.exercises.pipeline_logs import (
     INDEXES,
     UP,
     Log,
+    listed,
     remembered,
     run,
 )
@@ -28,7 +29,8 @@ def _observe_flags(function, case):
     if error:
         return {"error": error}
     frame = case.args[0]
-    votes, ups = Counter(frame["user_id"]), Counter(frame["user_id"][frame["feedback"] == UP])
+    rows = list(zip(listed(frame["user_id"]), listed(frame["feedback"]), strict=True))
+    votes, ups = Counter(user for user, _ in rows), Counter(user for user, verdict in rows if verdict == UP)
     kind = type(result).__name__
     seen = {
         "kind": "a set"
