@@ -21,6 +21,7 @@ ANSWERS = (
     "evaluation",
     "serving",
     "goodhart",
+    "limits",
     "training",
     "checks.exercises",
 )
