@@ -135,9 +135,9 @@ def biased_user_posterior(feedback, iterations=50):
 
     Three groups of users: honest, with rates that are Beta(a, b) distributed among them, a and b fitted;
     always-up and always-down, BetaBinomial(30, 0.6) and its mirror. Expectation maximisation over the groups'
-    shares and (a, b), on the distinct (ups, votes). A threshold of 0.8 flags with a false discovery rate of
-    about 5 % where honest rates are in truth Beta distributed. Careless users, who toss a coin, cannot be
-    seen in a rate.
+    shares and (a, b), on the distinct (ups, votes). In the simulated log of 100,000 votes (seed 0) 14 % of the
+    users above 0.8 are honest or careless after all, and 6 % of those above 0.9: the honest group is fitted a
+    little too narrow. Careless users, who toss a coin, cannot be seen in a rate.
 
     Args:
         feedback: a log; "user_id" and "feedback" are read.

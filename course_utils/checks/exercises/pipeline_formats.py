@@ -31,7 +31,10 @@ def _columns(result, names):
 
 def _extra_columns(result, names):
     extra = [name for name in result.column_names if name not in names]
-    return Fault(f"there is a further column {extra[0]!r}", "further column") if extra else "none"
+    if not extra:
+        return "none"
+    kind = "index" if extra[0].startswith("__index") else "column"
+    return Fault(f"there is a further column {extra[0]!r}", f"further {kind}")
 
 
 def _observe_kto(function, case):
@@ -48,10 +51,18 @@ def _observe_kto(function, case):
     kind = label.dtype if isinstance(label, Value) else type(label).__name__
     return columns | {
         "label": _truths(columns["label"]),
-        "type": "bool" if is_bool else Missing(f"the label's type is {kind}, wanted bool"),
+        "type": "bool"
+        if is_bool
+        else Missing(f"the label's type is {kind} (as in {_example(columns)}), wanted bool"),
         "further": _extra_columns(result, names),
         "inputs": inputs,
     }
+
+
+def _example(columns):
+    """The largest of the labels, as text: it tells "True" from "thumbs_up", and 1 from 1.0."""
+    labels = columns["label"]
+    return max(map(repr, labels), default="") if isinstance(labels, list) else "no label"
 
 
 def _truths(labels):
@@ -556,6 +567,18 @@ def _global_cap(feedback, max_pairs_per_prompt=4):
     return _pairs_set(rows)
 
 
+def _running_total(feedback, max_pairs_per_prompt=4):
+    """The same, where only the inner loop is left."""
+    rows = []
+    for prompt, (ups, downs) in _sides(feedback).items():
+        for chosen in _unique(ups):
+            for rejected in _unique(downs):
+                rows.append((prompt, chosen, rejected))
+                if len(rows) % max_pairs_per_prompt == 0:
+                    break
+    return _pairs_set(rows)
+
+
 def _total_cap(feedback, max_pairs_per_prompt=4):
     rows = [(p, *pair) for p, (u, d) in _sides(feedback).items() for pair in _all_pairs(u, d)]
     return _pairs_set(rows[:max_pairs_per_prompt])
@@ -697,6 +720,11 @@ TO_PAIRS = Exercise(
             _global_cap,
             "the cap was tested on the running total of all prompts, so that a prompt's number of pairs depends on those "
             "before it; count for each prompt",
+        ),
+        Misconception(
+            "running-total",
+            _running_total,
+            "the cap was tested on the running total of all prompts, and only ends a response's turn; count for each prompt",
         ),
         Misconception(
             "total-cap",
