@@ -1078,7 +1078,7 @@ print("k3 pulls like KL(π_ref‖π):", bool(torch.allclose(gradients["k3"], gra
 #
 # `online-pairs` · difficulty 3/5 · about 15 minutes · 4 points
 #
-# - `rewards`: `(N,)`, a tensor or a list; the samples of one prompt stand side by side, `group_size` ≥ 2 of them.
+# - `rewards`: `(N,)`, a tensor, a list, a tuple or an array of numbers; the samples of one prompt stand side by side, `group_size` ≥ 2 of them.
 # - returns two int64 tensors `(chosen_idx, rejected_idx)`: **positions in `rewards`** of the best and the worst of each group, groups in order.
 # - A group whose best equals its worst shows no preference: it is dropped. Of several best (or worst) any one is right.
 #
@@ -1176,7 +1176,8 @@ for critic in constitution.principles(prompt, text.TRUTH):
 # Write the loop of the first stage, `revise(response, principles, max_rounds=3)`. (Critique and revision: Bai et al. 2022, section 3.1. They draw a principle at random for each of a fixed
 # number of revisions; going on until nobody objects is this course's convention.)
 #
-# - `response`: a text; `principles`: functions, text in, and out a revised text, or `None` (or the same text) where it does not object. An empty text is a revision like any other.
+# - `response`: a text; `principles`: functions, text in, and out a revised text, or `None` (or the same text) where it does not object. An empty text is a revision like any other, and so
+#   is the first text if it comes back: a round that ends with either does not end the rounds. Revisions are taken as they are, spaces included.
 # - A **round** applies all principles in order, each to the text *as it stands by then*.
 # - Rounds go on until one passes without an objection, or `max_rounds` were made. (One critic's edit can give another a reason: a claim that is put right may then stand there twice.)
 # - returns `(text, trail)`: the last text, and the list of texts after each revision, in order, without the first.
