@@ -1375,6 +1375,7 @@ import httpx
 
 from course_utils.serving.app import create_app
 from course_utils.serving.engine import ModelEngine
+from course_utils.serving.limits import Limits
 from course_utils.serving.running import serve_in_thread
 from course_utils.serving.store import open_store
 
@@ -1385,6 +1386,7 @@ engines = {
 app = create_app(
     engines, open_store(f"sqlite:///{runs}/service.db"), share=0.2, salt="kto-1", tokens={"a-token-for-the-notebook": "notebook"},
     user_key="a secret of the operator",
+    limits=Limits(rate=1000, burst=1000),  # this notebook is one client and speaks for forty users
 )  # fmt: skip
 running = contextlib.ExitStack()  # the service ends when this is closed, in the next cell
 client = httpx.Client(
@@ -1422,13 +1424,12 @@ from course_utils.serving.dashboard import dashboard
 def visit(number):
     """One user asks and votes; the seconds that the answer took."""
     prompt, asked_at = words[number % len(words)], time.perf_counter()
-    answer = client.post("/chat", json={"user_id": f"user {number % 40}", "prompt": prompt}).json()
+    reply = client.post("/chat", json={"user_id": f"user {number % 40}", "prompt": prompt})
+    answer = reply.raise_for_status().json()
     seconds = time.perf_counter() - asked_at
     worth = text.gold_reward(text.encode(f"{text.BOS} {prompt}"), text.encode(answer["response"]))
-    client.post(
-        "/feedback",
-        json={"request_id": answer["request_id"], "vote": "thumbs_up" if worth > 0 else "thumbs_down"},
-    )
+    word = "thumbs_up" if worth > 0 else "thumbs_down"
+    client.post("/feedback", json={"request_id": answer["request_id"], "vote": word}).raise_for_status()
     return seconds
 
 
