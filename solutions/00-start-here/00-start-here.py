@@ -314,5 +314,6 @@ progress()
 # | 01 · derivation | derive DPO, every line executed in symbols and in numbers |
 # | 02 · DPO from scratch | train a small language model on preferences by hand, and see what gets worse |
 # | 03 · eight methods | write the core of seven more methods, and compare all eight in one world |
+# | 04 · from thumbs to a service | turn a log of thumbs up and down into a trained, served and watched model; find eight bugs |
 #
 # Next: [01 · derivation](../01-derivation/01-derivation.ipynb).
