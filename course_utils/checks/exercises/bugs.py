@@ -1,0 +1,26 @@
+"""What every "find the bug" exercise has in common.
+
+The misconception "as-shown" is the code that the notebook shows. It fails every part, so that an
+untouched cell earns nothing; it stands behind half fixes, so that those are named that fail in the
+same way, but less often. Any right fix passes: the checks look at what comes back only.
+"""
+
+from course_utils.checks.definition import Exercise, Misconception
+from course_utils.checks.observe import observe_call
+
+_NOT_YET = "Not yet mended: "
+
+
+def find_the_bug(number, function, reference, parts, wrong, alternatives, hints, observe=observe_call):
+    """An exercise; `wrong`: (name, function, sentence), the code as it is shown under "as-shown"."""
+    names = [(name, f, _NOT_YET * (name == "as-shown") + sentence) for name, f, sentence in wrong]
+    return Exercise(
+        id=f"bug-{number:02d}",
+        function=function,
+        reference=reference,
+        parts=parts,
+        misconceptions=tuple(Misconception(*one) for one in names),
+        alternatives=alternatives,
+        hints=hints,
+        observe=observe,
+    )

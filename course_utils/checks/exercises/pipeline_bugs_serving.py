@@ -1,0 +1,405 @@
+"""04-kto-pipeline: find the bug, those of the service: an answer cut, a blocked loop."""
+
+import asyncio
+import functools
+import inspect
+import threading
+
+from course_utils.checks.compare import Missing
+from course_utils.checks.definition import Case, Part
+from course_utils.checks.exercises.bugs import find_the_bug
+from course_utils.checks.observe import describe_error, quietly
+
+# --- bug-03: the answer cut out of the text by characters -------------------------------------------
+
+
+class Tokens:
+    """A small tokenizer: words are tokens; decoding drops <s> and puts one space between words."""
+
+    bos = 0
+
+    def __init__(self, texts):
+        words = dict.fromkeys(word for text in texts for word in text.split())
+        self.words = ["<s>", "</s>", *(word for word in words if word not in ("<s>", "</s>"))]
+
+    def encode(self, text):
+        """Token ids, with <s> in front where the text does not begin with it."""
+        ids = [self.words.index(word) for word in text.split()]
+        return ids if ids[:1] == [self.bos] else [self.bos, *ids]
+
+    def decode(self, ids, skip_special_tokens=False):
+        """The text of token ids."""
+        words = [self.words[int(i)] for i in ids]
+        return " ".join(w for w in words if not (skip_special_tokens and w in ("<s>", "</s>")))
+
+    def __deepcopy__(self, memo):
+        return self  # nothing in it changes
+
+
+def new_text(tokenizer, prompt, output_ids):
+    """The text that the model wrote after the prompt. output_ids: the prompt's ids and the new ones."""
+    start = len(tokenizer.encode(prompt))
+    return tokenizer.decode(output_ids[start:], skip_special_tokens=True)
+
+
+def _cut_shown(tokenizer, prompt, output_ids):
+    text = tokenizer.decode(output_ids, skip_special_tokens=True)
+    return text[len(prompt) :].strip()
+
+
+def _cut_replaced(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids, skip_special_tokens=True).replace(prompt, "").strip()
+
+
+def _cut_with_specials(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids)[len(prompt) :].strip()
+
+
+def _cut_keeps_end(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids[len(tokenizer.encode(prompt)) :])
+
+
+def _cut_by_words(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids[len(prompt.split()) :], skip_special_tokens=True)
+
+
+def _cut_by_characters_of_ids(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids[len(prompt) :], skip_special_tokens=True)
+
+
+def _cut_one_late(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids[len(tokenizer.encode(prompt)) + 1 :], skip_special_tokens=True)
+
+
+def _cut_nothing(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids, skip_special_tokens=True)
+
+
+def _cut_at_mark(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids, skip_special_tokens=True).split("[/INST]")[-1].strip()
+
+
+def _cut_decoded_prompt(tokenizer, prompt, output_ids):
+    """By characters, but those of the prompt as it comes back from the tokenizer."""
+    shown = tokenizer.decode(tokenizer.encode(prompt), skip_special_tokens=True)
+    return tokenizer.decode(output_ids, skip_special_tokens=True)[len(shown) :].strip()
+
+
+def _cut_by_token(tokenizer, prompt, output_ids):
+    ids = list(output_ids)
+    for _ in tokenizer.encode(prompt):
+        ids.pop(0)
+    return tokenizer.decode(ids, True)
+
+
+def _cut_prefix(tokenizer, prompt, output_ids):
+    whole = tokenizer.decode(list(output_ids), skip_special_tokens=True)
+    return whole.removeprefix(tokenizer.decode(tokenizer.encode(prompt), skip_special_tokens=True)).lstrip()
+
+
+def _answer_case(prompt, answer):
+    tokenizer = Tokens([prompt, answer])
+    ids = tokenizer.encode(prompt) + [tokenizer.words.index(w) for w in answer.split()] + [1]
+    return Case((tokenizer, prompt, ids), label=f"{prompt!r}")
+
+
+def _answer_cases(draw):
+    words = [f"w{i}" for i in draw.permutation(30)]
+    a, b, c = " ".join(words[:5]), " ".join(words[5:9]), " ".join(words[9:16])
+    return [
+        _answer_case("<s> [INST] What is the capital of France? [/INST]", "Paris is the capital."),
+        _answer_case(f"<s> [INST] {a} [/INST]", c),
+        _answer_case(f"[INST] {a}   {b} [/INST]", c),
+        _answer_case(f"{b}\n\n{a}\n", f"{c} [/INST] {b}"),  # the mark is part of the answer
+        _answer_case(f"<s> [INST] {b} [/INST]", f"{a} {b} {a}"),  # the prompt's words come again
+        _answer_case("hm  ?", "hm ? hm ?"),
+        _answer_case(b, a),
+    ]
+
+
+BUG_03 = find_the_bug(
+    3,
+    "new_text",
+    new_text,
+    (Part("the answer whole, and nothing else", 3, _answer_cases),),
+    (
+        ("replaced", _cut_replaced, "the prompt is sought in the text, but decoding has changed it"),
+        (
+            "specials-kept",
+            _cut_with_specials,
+            "special tokens are kept now; so the answer's own end token is kept too, and spaces still differ",
+        ),
+        ("end-token-kept", _cut_keeps_end, "the end token </s> is part of the answer now"),
+        (
+            "words-counted",
+            _cut_by_words,
+            "the prompt's words are counted, but the tokenizer may put a token in front of them",
+        ),
+        (
+            "characters-of-ids",
+            _cut_by_characters_of_ids,
+            "ids are cut now, but as many as the prompt has characters",
+        ),
+        ("one-too-late", _cut_one_late, "the answer loses its first token"),
+        ("nothing-cut", _cut_nothing, "the prompt is part of the answer now"),
+        (
+            "at-the-mark",
+            _cut_at_mark,
+            "the answer begins after [/INST] now; not every prompt has it, and an answer may hold it",
+        ),
+        (
+            "as-shown",
+            _cut_shown,
+            "as many characters as the prompt has are cut off a text in which the prompt has become shorter: "
+            "its special tokens and double spaces are gone, so the answer loses its beginning",
+        ),
+    ),
+    {
+        "characters of the decoded prompt": _cut_decoded_prompt,
+        "token by token": _cut_by_token,
+        "prefix": _cut_prefix,
+    },
+    (
+        'Call it with a prompt that begins with "<s>" and look at the first letters of the answer.',
+        "encode and decode do not give back the same text: compare the lengths of `prompt` and of the decoded prompt.",
+        "Cut the ids, not the text: how many ids does the prompt have?",
+    ),
+)
+
+
+# --- bug-06: a blocking call on the event loop ------------------------------------------------------
+
+_PATIENCE = 0.7  # seconds; only wrong answers are waited for
+
+
+async def chat(prompt, generate):
+    """Answer a request; while the model generates, the service goes on with other requests."""
+    return await asyncio.to_thread(generate, prompt)
+
+
+async def _chat_shown(prompt, generate):
+    return generate(prompt)
+
+
+async def _chat_yielding(prompt, generate):
+    await asyncio.sleep(0)
+    return generate(prompt)
+
+
+async def _chat_joining(prompt, generate):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(generate(prompt)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+async def _chat_in_a_task(prompt, generate):
+    async def work():
+        return generate(prompt)
+
+    return await asyncio.create_task(work())
+
+
+async def _chat_not_awaited(prompt, generate):
+    return asyncio.to_thread(generate, prompt)
+
+
+_LOCKS = {}
+
+
+async def _chat_locked(prompt, generate):
+    lock = _LOCKS.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    async with lock:
+        return await asyncio.to_thread(generate, prompt)
+
+
+async def _chat_swallowing(prompt, generate):
+    try:
+        return await asyncio.to_thread(generate, prompt)
+    except Exception:
+        return ""
+
+
+async def _chat_executor(prompt, generate):
+    return await asyncio.get_running_loop().run_in_executor(None, generate, prompt)
+
+
+async def _chat_own_executor(prompt, generate):
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(max_workers=4)
+    try:
+        return await asyncio.wrap_future(pool.submit(functools.partial(generate, prompt)))
+    finally:
+        pool.shutdown(wait=False)
+
+
+async def _chat_thread(prompt, generate):
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def set_(kind, value):
+        loop.call_soon_threadsafe(getattr(future, kind), value)
+
+    def work():
+        try:
+            set_("set_result", generate(prompt))
+        except Exception as error:
+            set_("set_exception", error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await future
+
+
+class _Service:
+    """A loop with two requests under way, and a generator that sees whether the loop goes on meanwhile."""
+
+    def __init__(self):
+        self.entered, self.opened = threading.Event(), threading.Event()
+        self.both = threading.Barrier(2)
+        self.blocked = self.on_the_loop = self.alone = False
+
+    def generate(self, prompt):
+        if threading.get_ident() == self.loop_thread:
+            self.blocked = self.on_the_loop = True
+            return f"answer to {prompt}"
+        self.entered.set()
+        self.blocked = self.blocked or not self.opened.wait(_PATIENCE)
+        try:
+            self.both.wait(0 if self.blocked else _PATIENCE)
+        except threading.BrokenBarrierError:
+            self.alone = True
+        return f"answer to {prompt}"
+
+    async def run(self, function, prompts):
+        self.loop_thread = threading.get_ident()
+        opening = asyncio.create_task(self._open())
+        asked = [function(prompt, self.generate) for prompt in prompts]
+        if not all(map(inspect.isawaitable, asked)):
+            opening.cancel()
+            return None
+        answers = await asyncio.gather(*asked)
+        opening.cancel()
+        for answer in answers:
+            if asyncio.iscoroutine(answer):
+                answer.close()  # else Python warns that nobody awaited it
+        return list(answers)
+
+    async def _open(self):
+        while not self.entered.is_set():
+            await asyncio.sleep(0.002)
+        self.opened.set()
+
+
+def _in_a_thread(coroutine):
+    """Run a coroutine in a loop of its own: a notebook has one running already."""
+    found = []
+
+    def work():
+        try:
+            found.append(quietly(asyncio.run, coroutine()))
+        except Exception as error:  # handed over to the caller
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _observe_service(function, case):
+    service, prompts = _Service(), list(case.args)
+    try:
+        if case.extra:
+            return {"error of the model": _in_a_thread(lambda: _failing(function))}
+        answers = _in_a_thread(lambda: service.run(function, prompts))
+    except Exception as error:  # whatever a student's code raises is a finding, not a crash
+        return {"error": describe_error(error)}
+    if answers is None:
+        words = Missing("chat is no async function any more: what it returns cannot be awaited")
+        return {"loop": words, "answers": words}
+    odd = [a for a in answers if not isinstance(a, str)]
+    words = "other requests go on"
+    if service.on_the_loop:
+        words = "the model runs on the event loop itself, and other requests wait"
+    elif service.blocked:
+        words = "the event loop waits for the model's thread, and other requests wait"
+    elif service.alone:
+        words = "one answer is generated after the other"
+    return {
+        "loop": words if not odd else f"a {type(odd[0]).__name__} came back, not an answer",
+        "answers": answers if not odd else "not texts",
+    }
+
+
+async def _failing(function):
+    def generate(prompt):
+        raise RuntimeError("out of memory")
+
+    try:
+        answer = await function("hello", generate)
+    except RuntimeError as error:
+        return f"{error} comes through"
+    if asyncio.iscoroutine(answer):
+        answer.close()  # else Python warns that nobody awaited it
+        return "a coroutine came back"
+    return f"{answer!r} came back, as if nothing had happened"
+
+
+def _service_cases(draw):
+    return [Case((f"question {draw.integer(1, 99)}", "another question"), label="two requests at a time")]
+
+
+def _error_cases(draw):
+    return [Case(("hello",), label="a model that raises", extra=True)]
+
+
+BUG_06 = find_the_bug(
+    6,
+    "chat",
+    chat,
+    (
+        Part("other requests go on meanwhile", 2, _service_cases, ("loop",)),
+        Part("each request gets its answer", 0.5, _service_cases, ("answers",)),
+        Part("an error of the model comes through", 0.5, _error_cases, ("error of the model",)),
+    ),
+    (
+        (
+            "thread-joined",
+            _chat_joining,
+            "the model runs in a thread now, but the event loop waits for it all the same",
+        ),
+        (
+            "not-async",
+            lambda prompt, generate: generate(prompt),
+            "it is no async function any more, so that the service cannot await it",
+        ),
+        (
+            "not-awaited",
+            _chat_not_awaited,
+            "what comes back is not the answer but something to be awaited",
+        ),
+        ("locked", _chat_locked, "a lock lets only one request at a time through to the model"),
+        (
+            "error-swallowed",
+            _chat_swallowing,
+            "an error of the model is swallowed: the client gets an empty answer",
+        ),
+        (
+            "as-shown",
+            _chat_shown,
+            "the call of the model blocks the event loop: until the answer is there no other request is served, "
+            "not even a vote or a health check",
+        ),
+    ),
+    {"executor": _chat_executor, "own pool": _chat_own_executor, "a thread and a future": _chat_thread},
+    (
+        "`async` alone makes nothing run beside anything: who could do something else while generate(prompt) runs?",
+        "A function that is not async and takes long belongs into a thread.",
+        "asyncio has a function that runs another one in a thread and can be awaited; look at its documentation for to_…",
+    ),
+    _observe_service,
+)
