@@ -11,7 +11,13 @@ from scipy import stats
 from course_utils.checks.draw import Draw
 from course_utils.checks.exercises import pipeline_monitoring, pipeline_rollout
 from course_utils.serving.monitor import cusum, detect_failures, p95, prediction_limit, repetition
-from course_utils.serving.rollout import always_valid_decision, ratio_of_sums, rollout_decision
+from course_utils.serving.rollout import (
+    always_valid_decision,
+    obrien_fleming,
+    planned_looks_decision,
+    ratio_of_sums,
+    rollout_decision,
+)
 from course_utils.serving.routing import assign_variant
 from course_utils.serving.trials import detector_trials, look_trials
 
@@ -123,12 +129,36 @@ def test_the_valid_rule_refuses(keywords, name):
         )
 
 
+@pytest.mark.parametrize(("looks", "c"), [(1, 1.960), (2, 1.977), (5, 2.040), (10, 2.087)])
+def test_the_planned_bounds_are_those_of_the_tables(looks, c):
+    """Jennison and Turnbull (1999), table 2.3."""
+    assert obrien_fleming(looks) == pytest.approx(c, abs=6e-4)
+
+
+def test_a_planned_rule_asks_more_of_an_early_look():
+    control, treatment = [[12, 20]] * 99 + [[0, 20]], [[13, 20]] * 99 + [[0, 20]]
+    assert planned_looks_decision(control, treatment, 12, 12) == "ramp"
+    assert planned_looks_decision(treatment, control, 12, 12) == "roll back"
+    assert planned_looks_decision(control, treatment, 1, 12) == "hold"
+    assert planned_looks_decision(control[:20], treatment, 12, 12) == "hold"  # too few users
+
+
+@pytest.mark.parametrize(
+    ("look", "looks", "alpha", "name"),
+    [(0, 3, 0.05, "look "), (4, 3, 0.05, "look "), (1, 3, 1.0, "alpha ")],
+)
+def test_the_planned_rule_refuses(look, looks, alpha, name):
+    with pytest.raises(ValueError, match=f"^{name}"):
+        planned_looks_decision([[1, 2]] * 40, [[1, 2]] * 40, look, looks, alpha)
+
+
 def test_looks_by_votes_cry_wolf_and_looks_by_users_do_not():
     decided = look_trials(users=300, repeats=150, seed=1)
     assert decided["votes, every look"] > 0.4
     assert decided["users, always valid"] <= 0.05
+    assert decided["users, planned looks"] <= 0.12
     effect = look_trials(users=2000, lift=0.12, repeats=30, seed=2)
-    assert effect["users, always valid"] > 0.8
+    assert effect["users, planned looks"] >= effect["users, always valid"] > 0.8
 
 
 # --- detectors

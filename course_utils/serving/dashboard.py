@@ -105,7 +105,7 @@ def dashboard(metrics_text, store):
         parts.append(f"{variant}: {len(mine)} answers, p95 {1000 * stored[1]:.0f} ms, {rate}")
     traffic.set(xlabel="minutes since the first answer", ylabel="answers a minute", ylim=(0, None))
     latency.set(ylabel="latency (ms)")
-    votes.set(ylabel="votes")
+    votes.set(ylabel="votes", ylim=(0, 1.3 * max(votes.get_ylim()[1], 1)))  # room for the legend
     for axis in (traffic, latency, votes):
         axis.legend()
     refused = sum(counted["refused"].values())
@@ -113,7 +113,9 @@ def dashboard(metrics_text, store):
 
 
 def _traffic(axis, answers, start, variant, i):
-    """Answers in each minute since the start, minutes without any included."""
-    minutes = (answers["time"] - start).dt.total_seconds() // 60
-    counts = minutes.value_counts().reindex(range(int(minutes.max()) + 1), fill_value=0).sort_index()
-    axis.plot(counts.index, counts, marker="os"[i], label=variant)
+    """Answers a minute since the start, intervals without any included; 5 seconds each in the first two minutes."""
+    seconds = (answers["time"] - start).dt.total_seconds()
+    width = 5 if seconds.max() < 120 else 60
+    counts = (seconds // width).value_counts()
+    counts = counts.reindex(range(int(seconds.max() // width) + 1), fill_value=0).sort_index()
+    axis.plot((counts.index + 0.5) * width / 60, counts * 60 / width, marker="os"[i], label=variant)

@@ -1,8 +1,10 @@
-"""Ramp, hold or roll back: one look at votes, and a rule that is valid at every look, by users."""
+"""Ramp, hold or roll back: one look at votes, and two rules for many looks, by users."""
 
 import math
+from functools import cache
 
 import numpy as np
+from scipy import optimize, stats
 
 Z95 = 1.959964  # two-sided 5 % of a standard normal variable
 LEAST_USERS = 30  # in each arm, before `always_valid_decision` trusts its normal approximation
@@ -70,6 +72,64 @@ def always_valid_decision(control_totals, treatment_totals, tau=0.03, alpha=0.05
     # the test in terms of z: log(s / (s + tau^2)) / 2 + (z^2 / 2) tau^2 / (s + tau^2) >= log(1 / alpha)
     bound = math.sqrt((1 + s / tau**2) * (2 * math.log(1 / alpha) + math.log1p(tau**2 / s)))
     return _decision((rate_t - rate_c) / math.sqrt(s), bound)
+
+
+def planned_looks_decision(control_totals, treatment_totals, look, looks, alpha=0.05):
+    """The group sequential test on users, for a number of looks that is fixed beforehand.
+
+    The difference of the arms' rates over its standard error (as in `always_valid_decision`) is held against
+    the bound of O'Brien and Fleming (1979), c sqrt(looks / look), which asks much of early looks. The 5 % hold
+    for all looks together where each adds about as many votes.
+
+    Args:
+        control_totals, treatment_totals: as in `always_valid_decision`.
+        look: which look this is, from 1.
+        looks: how many there will be.
+        alpha: the chance of ever deciding where there is no difference.
+
+    Returns:
+        "ramp", "roll back" or "hold".
+
+    Raises:
+        ValueError: `look` is not between 1 and `looks`; else as `always_valid_decision`.
+    """
+    if not 1 <= look <= looks:
+        raise ValueError(f"look must be between 1 and looks = {looks}, not {look}")
+    arms = [_totals("control_totals", control_totals), _totals("treatment_totals", treatment_totals)]
+    bound = obrien_fleming(looks, alpha) * math.sqrt(looks / look)
+    if min(len(arm) for arm in arms) < LEAST_USERS:
+        return "hold"
+    (rate_c, variance_c), (rate_t, variance_t) = (ratio_of_sums(*arm.T) for arm in arms)
+    s = variance_c + variance_t
+    return _decision((rate_t - rate_c) / math.sqrt(s), bound) if s > 0 else "hold"
+
+
+@cache
+def obrien_fleming(looks, alpha=0.05):
+    """O'Brien and Fleming's c, two-sided: a z beyond c sqrt(looks / k) at look k, of equal information, decides.
+
+    In units of one look's information the bound on the running sum is the same at all looks, b = c sqrt(looks);
+    the density of the sums that have stayed within is carried from look to look (Armitage, McPherson and Rowe
+    1969), here on a grid.
+
+    Raises:
+        ValueError: `looks` is below 1, or `alpha` is not between 0 and 1.
+    """
+    if looks < 1:
+        raise ValueError(f"looks must be at least 1, not {looks}")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
+
+    def too_often(c):
+        edge = c * math.sqrt(looks)
+        nodes, weights = np.polynomial.legendre.leggauss(200)
+        at, weights = edge * nodes, edge * weights
+        density, step = stats.norm.pdf(at), stats.norm.pdf(at[:, None] - at)
+        for _ in range(looks - 1):
+            density = step @ (weights * density)
+        return 1 - weights @ density - alpha
+
+    return float(optimize.brentq(too_often, 0.01, 20))
 
 
 def ratio_of_sums(ups, votes):

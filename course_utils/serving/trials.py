@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from course_utils.serving.monitor import cusum, upper_limit
-from course_utils.serving.rollout import Z95, always_valid_decision
+from course_utils.serving.rollout import Z95, always_valid_decision, planned_looks_decision
 
 
 @dataclass(frozen=True)
@@ -121,18 +121,22 @@ def look_trials(users=500, weeks=12, lift=0.0, repeats=200, tau=0.03, seed=0):
         seed: of the generator.
 
     Returns:
-        {"votes, every look": ..., "votes, last look": ..., "users, always valid": ...}: the share of the
-        experiments in which the rule decided at some look.
+        {"votes, every look": ..., "votes, last look": ..., "users, planned looks": ..., "users, always valid": ...}:
+        the share of the experiments in which the rule decided at some look.
     """
     generator = np.random.default_rng(seed)
-    decided = dict.fromkeys(("votes, every look", "votes, last look", "users, always valid"), 0)
+    rules = ("votes, every look", "votes, last look", "users, planned looks", "users, always valid")
+    decided = dict.fromkeys(rules, 0)
     for _ in range(repeats):
         arms = [_arm(users, weeks, extra, generator) for extra in (0.0, lift)]
         z = _z_by_votes(*(arm.sum(axis=0) for arm in arms))
         decided["votes, every look"] += bool((np.abs(z) > Z95).any())
         decided["votes, last look"] += bool(abs(z[-1]) > Z95)
-        looks = (always_valid_decision(arms[0][:, w], arms[1][:, w], tau) for w in range(weeks))
-        decided["users, always valid"] += any(look != "hold" for look in looks)
+        seen = [(arms[0][:, w], arms[1][:, w]) for w in range(weeks)]
+        planned = (planned_looks_decision(*totals, w + 1, weeks) for w, totals in enumerate(seen))
+        decided["users, planned looks"] += any(look != "hold" for look in planned)
+        valid = (always_valid_decision(*totals, tau) for totals in seen)
+        decided["users, always valid"] += any(look != "hold" for look in valid)
     return {rule: count / repeats for rule, count in decided.items()}
 
 

@@ -30,7 +30,7 @@
 # may look at that truth; only our scoring does.
 #
 # Twelve exercises (54 points), eight bugs to find (26 points) and a practice question (10 points, graded by hand). Allow
-# four hours for exercises and bugs, and about six in all. After section 4 and after section 8 are good places for a break.
+# five and a half hours for exercises and bugs, and about seven and a half in all, in three sittings: after section 4 and after section 8 are good places for a break.
 #
 # *Words.* A **vote** is one thumb. A response is **desirable** if it got a thumb up. $n_D$ and $n_U$ count desirable and
 # undesirable rows. $z_0$ is KTO's reference point (notebook 03, section 3).
@@ -47,6 +47,7 @@ import copy
 import hashlib
 import math
 import tempfile
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -86,12 +87,13 @@ from course_utils import feedback as logs
 
 VOTES = at_scale(10_000, 100_000)
 log, truth = logs.simulate_feedback(VOTES, seed=0)
-print(log.drop(columns="content_warning").head(5).to_string())
+shown = log.drop(columns="content_warning").head(5)
+print(shown.assign(response=shown["response"].str[:45] + " ...").to_string())
 print(f"\n{len(log):,} votes of {log['user_id'].nunique():,} users on {log['prompt'].nunique()} prompts")
 print(f"thumbs up: {(log['feedback'] == 'thumbs_up').mean():.1%}")
 
 # %% [markdown]
-# **Who votes?** Few users give most of the votes, and most users give one or two.
+# **Who votes?** A few users give half of the votes; about half of the users give one or two.
 
 # %% tags=["experiment"]
 by_user = (log["feedback"] == "thumbs_up").groupby(log["user_id"]).agg(up="sum", n="size")
@@ -121,9 +123,11 @@ plots.show(
 
 # %% tags=["experiment"]
 top = by_user["n"].nlargest(len(by_user) // 100).sum() / len(log)
+half = (by_user["n"].sort_values(ascending=False).cumsum() < len(log) / 2).mean()
 print(
-    f"users with one vote: {(by_user['n'] == 1).mean():.0%}; the busiest 1 % of the users gave {top:.0%} of the votes"
+    f"users with one vote: {(by_user['n'] == 1).mean():.0%}, with one or two: {(by_user['n'] <= 2).mean():.0%}"
 )
+print(f"the busiest 1 % of the users gave {top:.0%} of the votes, the busiest {half:.0%} half of them")
 extreme = by_user[(by_user["rate"] < 0.1) | (by_user["rate"] > 0.9)]
 print(
     f"users whose rate is below 0.1 or above 0.9: {len(extreme) / len(by_user):.0%}, of whom {(extreme['n'] <= 3).mean():.0%} have three votes or fewer"
@@ -205,6 +209,8 @@ print(
 )
 
 # %% [markdown]
+# At one in a thousand it takes 17 of 17 up, or 7 of 7 down. And sixteen thousand users are sixteen thousand tests: some ordinary ones will be hit.
+#
 # ### Exercise: users who press one button
 #
 # `flag-biased-users` · difficulty 3/5 · about 20 minutes · 5 points
@@ -222,7 +228,7 @@ print(
 # | `level` | a float, the largest probability that still counts as chance |
 # | returns | a `set` of user ids |
 #
-# At 65 % overall: up to 3 votes never flag, 40 of 40 up or 30 of 30 down do, 300 of 400 up does not, and mere activity does not. Graded on
+# At 65 % overall and the default level: up to 3 votes never flag, 40 of 40 up or 30 of 30 down do, 300 of 400 up does not, and mere activity does not. Graded on
 # clear cases, so an interval of Wilson or a Beta posterior that excludes the ordinary range is right too.
 #
 # Graded: users of many votes (2), that a few votes are no evidence (1), another `level` (1), a set of user ids and the frame unchanged (1).
@@ -386,7 +392,7 @@ plots.show(
     fig,
     "Share of rows dropped by three rules, for five kinds of users. All three drop nearly all rows of bots. The naive rule drops nearly "
     "all of the other one-button users too, and about a quarter of the honest rows. The tail rule drops few honest rows, the "
-    "posterior hardly any; both leave about half of the quieter one-button users.",
+    "posterior hardly any; both leave more than half of the always-up rows and about two fifths of the always-down ones.",
 )
 
 # %% [markdown]
@@ -394,11 +400,11 @@ plots.show(
 # thumbs up *away* from the honest one, since most of those one-sided users are satisfied ones. This bias is made by the cleaning, so no later step can see it.
 #
 # **What the tail rule gets wrong.** It takes some honest users, few but busy ones, whose own rate is truly high: held against one rate for all they look
-# impossible. The posterior rule knows that such users exist, and brings the share of thumbs up back to the honest one. The price is that it finds fewer of the others.
+# impossible. The posterior rule knows that such users exist, and brings the share of thumbs up back to the honest one. The price is that it finds fewer one-button users in all.
 #
 # **What neither finds.** One-button users with few votes: the evidence is not there.
 #
-# **What none of the three sees.** Careless users toss a coin, and their rate looks ordinary. Agreement with others' votes might find them; that is not tried here.
+# **What none of the three sees.** Careless users toss a coin, and their rate looks ordinary. (The naive rule drops some of their rows too, for the wrong reason: one or two votes.) Agreement with others' votes might find them; that is not tried here.
 #
 # ### The other steps
 
@@ -417,7 +423,7 @@ print(
 )
 
 # %% [markdown]
-# - *Length is no filter for quality.* "Paris" and "42" are good answers to some prompts (this world has none so short). A minimum length teaches the model to be long.
+# - *Length is no filter for quality.* "Paris" and "42" are good answers to some prompts (this world has none so short). A minimum length tilts the data towards long answers; here the naive rule's hits only the empty ones.
 # - *Keeping the first of several rows* lets the order of a file decide between two verdicts, and throws the count away.
 # - *Dropping every disputed answer* is what the exercise does, and it has a price: an answer with 9 up and 1 down goes too, and popular
 #   answers are the likeliest to be disputed. An average over the votes keeps them, as a soft label or a weight, where the trainer takes one. KTO's label is a bit.
@@ -453,7 +459,7 @@ for column in ("user_id", "prompt"):
 # | `seed` | same seed, same split |
 # | returns | a dict of three DataFrames, `"train"`, `"validation"`, `"test"`, rows unaltered |
 #
-# Sizes: each within 0.1 of its share, where no connected group holds more than 5 % of the rows. (`scipy.sparse.csgraph.connected_components` is imported; a
+# Sizes: none is empty, and each is within 0.1 of its share (so a share of 0.8 may come out between 0.7 and 0.9), where no connected group holds more than 5 % of the rows. (`scipy.sparse.csgraph.connected_components` is imported; a
 # union-find of your own does as well.)
 #
 # Graded: every row in exactly one of three frames (1), no user and no prompt on two sides (2.5), sizes within 0.1 of the fractions (1.5), same seed same split, rows and frame unchanged (1).
@@ -516,10 +522,15 @@ print(f"largest connected group: {logs.largest_group(cleaned):.1%} of the rows")
 greeted = cleaned.copy()
 greeted.loc[greeted.sample(frac=0.02, random_state=0).index, "prompt"] = "hi"
 print(f"largest connected group: {logs.largest_group(greeted):.0%} of the rows")
-by_users = logs.split_by_user(greeted)
-for name, side in by_users.items():
+rest = greeted[greeted["prompt"] != "hi"]
+print(
+    f"without 'hi', {len(greeted) - len(rest):,} rows fewer: the largest group is {logs.largest_group(rest):.1%}"
+)
+for kind, frame in (("with 'hi'", greeted), ("without", rest)):
+    by_users = logs.split_by_user(frame)
+    left = ", ".join(f"{name} {len(side):,}" for name, side in by_users.items())
     print(
-        f"split by user, shared prompts dealt to one side: {name:10} {len(side):6,} rows, {side.attrs['cut']:6,} cut"
+        f"split by user {kind:9}: {left}; cut {sum(side.attrs['cut'] for side in by_users.values()):,} rows"
     )
 past = logs.split_by_time(greeted)
 print(
@@ -527,8 +538,14 @@ print(
 )
 
 # %% [markdown]
-# Three ways out, each with a price. *Split by user and cut* the rows whose prompt is on another side: clean, and the rows cut are counted. *Split by time*: train on the past, test on the future, as the model will
-# be used; users and prompts recur, as they will in production. *Leave out* prompts that everybody sends. Say which one you chose, and how much it cut.
+# Three ways out, each with a price:
+#
+# - *Leave out* what everybody sends: 2 % of the rows here, and the groups are back. The first choice where it works.
+# - *Split by user and cut* the rows whose prompt is on another side. A third of all rows goes, and nine tenths of the test side. It cuts about as much
+#   without "hi": it does not know the communities, and a prompt's rows survive on one side only.
+# - *Split by time*: train on the past, test on the future, as the model will be used. Nothing is cut, but most test rows have a user who is known, and no prompt is new.
+#
+# Say which one you chose, and how much it cut.
 #
 # ## 4. Formats and weights
 #
@@ -625,7 +642,7 @@ grade("to-pairs", to_pairs)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# These pairs are weaker than real comparisons. "Liked by A" and "disliked by B" compares two answers *and* two people. In real logs few prompts come twice, so the pairs come from "hi" and "thanks". Report how many pairs there are, and from how many prompts.
+# These pairs are weaker than real comparisons. "Liked by A" and "disliked by B" compares two answers *and* two people. Where few prompts come twice, all pairs come from the likes of "hi" and "thanks". Report how many pairs there are, and from how many prompts.
 #
 # ### Exercise: the weights of the two classes
 #
@@ -677,7 +694,20 @@ for name, frame in (("the raw log", log), ("naively cleaned", naive), ("train, c
     print(f"{name:16} {ups / len(frame):.1%} up: weights {weights[0]:.2f} and {weights[1]:.2f}")
 
 # %% [markdown]
-# Count **after** cleaning and splitting, on the rows that are trained on. Weights from the raw log belong to other data.
+# Count **after** cleaning and splitting, on the rows that are trained on. How the other two would do there:
+
+# %% tags=["experiment"]
+trained_ups = int((sides["train"]["feedback"] == "thumbs_up").sum())
+for name, frame in (("the raw log", log), ("naively cleaned", naive)):
+    ups = int((frame["feedback"] == "thumbs_up").sum())
+    desirable, undesirable = weigh(ups, len(frame) - ups)
+    ratio = desirable * trained_ups / (undesirable * (len(sides["train"]) - trained_ups))
+    print(
+        f"weights of {name:16} give {ratio:.2f} on the rows trained on; within [1, 3/2]: {1 <= ratio <= 1.5}"
+    )
+
+# %% [markdown]
+# The weights of the naively cleaned rows miss the interval. Those of the raw log just pass, by luck.
 #
 # ### All of it, timed
 #
@@ -719,8 +749,8 @@ print("all four steps within ten seconds of processor time:", worked < 10)
 #
 # Before a model is trained it can be weighed. Everything in the next table follows from a `config.json`, without downloading a weight.
 #
-# - *LoRA of rank r* (low-rank adaptation; Hu et al. 2021, arXiv 2106.09685): a linear layer of $n$ inputs and $m$ outputs gets $r(n+m)$ new numbers, trained while the layer itself is frozen. The reference model
-#   comes free: it is the same model with the LoRA switched off.
+# - *LoRA of rank r* (low-rank adaptation; Hu et al. 2021, arXiv 2106.09685): a linear layer of $n$ inputs and $m$ outputs gets $r(n+m)$ new numbers, trained while the layer itself is frozen. The LoRA is also called the *adapter*. The reference model
+#   comes free: it is the same model with the adapter switched off. Training holds 16 bytes for each of its numbers: weight, gradient and AdamW's two averages, in float32.
 # - *Time*: to write one token, all weights cross the memory bus once. So a single sequence takes **at least** bytes of the weights / bandwidth for each token. Batching shares that reading between sequences and makes each of them no faster.
 
 # %% tags=["experiment"]
@@ -746,7 +776,7 @@ for name, config in configs.items():
         "its share of base and LoRA": f"{card.lora_share:.2%}",
         "weights in bfloat16, GB": f"{card.weight_bytes() / 1e9:.3g}",
         "LoRA training without activations, GB": f"{card.training_bytes() / 1e9:.3g}",
-        "cache for 1,000 tokens, MB": f"{card.kv_bytes_per_token() * 1000 / 1e6:.3g}",
+        "keys and values kept for 1,000 tokens, MB": f"{card.kv_bytes_per_token() * 1000 / 1e6:.3g}",
     }
 print(pd.DataFrame(table).to_string())
 
@@ -760,10 +790,10 @@ held = sum(p.numel() for p in small.parameters())
 print(f"the small model, loaded: {held:,} parameters; worked out: {model_card(small.config).parameters:,}")
 
 # %% [markdown]
-# **Read it against the folklore.** A production plan that goes round says of a Mistral-7B: a LoRA of rank 64 on all seven projections is "about 200M parameters, 3 % of 7B", and the target is "under 500 ms at p95" for answers of 256 tokens.
+# **Read it against the folklore.** The answer key of a quiz, written by a language model, from which this course grew, plans with a Mistral-7B: a LoRA of rank 64 on all seven projections is "about 200M parameters, 3 % of 7B", and the target for answers of 256 tokens is "under 500 ms at p95" (the time that 95 % of the answers keep to).
 #
 # - The LoRA is 167,772,160 numbers, 2.26 % of base and LoRA together.
-# - The latency is out of reach on each of these GPUs, for one sequence in bfloat16 without speculative decoding, whatever the software. (The bandwidths are those of NVIDIA's data sheets.) 500 ms may be meant as the time to the **first** token. Or take a smaller model, fewer bytes a weight, or shorter answers.
+# - The latency is out of reach on each of these GPUs, for one sequence in bfloat16 without speculative decoding (a small model proposes tokens, the large one checks several at once), whatever the software. (The bandwidths are those of NVIDIA's data sheets.) 500 ms may be meant as the time to the **first** token. Or take a smaller model, fewer bytes a weight, or shorter answers.
 # - "Two 7B models, policy and reference" is waste: with a LoRA the reference is the policy with the adapter off.
 # - *Licences* are part of the choice: read the licence file of the exact checkpoint, not a blog post about its family. Open weights are not the same as open source. SmolLM2 is published under Apache-2.0.
 #
@@ -776,6 +806,8 @@ print(f"the small model, loaded: {held:,} parameters; worked out: {model_card(sm
 # - **The template.** A chat model expects its turns marked. Prompt and answer glued together ("...France?Paris") are another language. `train_kto_lora` uses the tokenizer's chat template where there is one, and a space where there is none.
 # - **The end.** If answers do not end in the end-of-sequence token, or a collator masks it because it equals the padding token, the model never learns to stop.
 # - **The batch.** $z_0$ is a batch mean (notebook 03): 2 rows on a device make it noise, and accumulating gradients does not help.
+#
+# The settings below come from trials on other seeds and were not swept. In a product, sweep learning rate and β on `validation`.
 #
 # **The base model** first: the text world's, fine-tuned on example answers. It writes about as the answers of the log were written, so here the log is nearly on-policy. In a product it is not (section 1).
 
@@ -826,19 +858,22 @@ def conclude(claim, holds):
     print(f"{claim}: {'too short a run to say' if scale() == 'fast' else 'yes' if holds else 'no'}")
 
 
-first = kto_run.history[0]["loss"]
+margins = kto_run.values("rewards/margins")[1]
+share = train_ups / len(train_votes)
+expected = (share * weights[0] + (1 - share) * weights[1]) / 2
+print("KTO's margin at step 0 is 0:", abs(margins[0]) < 1e-5)
 print(
-    f"KTO's loss at step 0 is half the mean weight of the batch, between {min(weights) / 2:.2f} and {max(weights) / 2:.2f}:",
-    min(weights) / 2 <= first <= max(weights) / 2,
+    f"KTO's loss at step 0 is about {expected:.2f}, half the mean weight of the rows:",
+    abs(kto_run.history[0]["loss"] - expected) < 0.05,
 )
 print("DPO's loss at step 0 is log 2:", abs(dpo_run.history[0]["loss"] - math.log(2)) < 1e-5)
-margins = kto_run.values("rewards/margins")[1]
 conclude(
     "KTO's margin, desirable over undesirable, has grown", np.mean(margins[-10:]) > np.mean(margins[:10])
 )
 
 # %% [markdown]
-# The step-0 checks are worth more than any curve: a wrong template, a reference that is not the start, or dropout in one of the two show up there.
+# These checks catch a reference that is not the start, and dropout in one of the two. They do **not** catch a wrong template: both models read the same wrong text, and their ratio is 1. For that, print
+# a row as the trainer sees it; the real model below shows one.
 #
 # By the way, `trl`'s loss is the one that you wrote in notebook 03: with the batch in the same order, this is the difference.
 
@@ -850,7 +885,7 @@ kto_row = parity[parity["trainer"] == "KTO"].iloc[0]
 print(
     f"KTO, our loss {kto_row['ours']:.6f}, trl's {kto_row['trl']:.6f}; largest difference of a gradient {kto_row['gradient']:.0e}"
 )
-print(kto_row["note"])
+print(textwrap.fill(kto_row["note"], 110))
 print(measured.told(origin))
 
 # %% [markdown]
@@ -867,7 +902,7 @@ for number, (name, policy) in enumerate(policies.items()):
     drawn[name] = models.sample(policy, tested, text.MAX_RESPONSE, seed=100 + number)
     gold[name] = text.gold_rewards(tested, drawn[name])
     kl[name] = models.exact_kl(policy, base, tested, drawn[name]).mean().item()
-    faults[name] = training.safety_rates(policy, samples=at_scale(3, 20))
+    faults[name] = training.safety_rates(policy, samples=at_scale(3, 60))
 
 
 def mean_and_interval(values):
@@ -876,14 +911,39 @@ def mean_and_interval(values):
     return f"{values.mean().item():.2f} ± {half:.2f}"
 
 
+# prompts that no training row has, several answers each; one number a prompt, since its answers are alike
+unseen = sorted(set(sides["validation"]["prompt"]) | set(sides["test"]["prompt"]))
+several = at_scale(2, 40)
+new_ground = torch.tensor([text.encode(f"{text.BOS} {p}") for p in unseen for _ in range(several)])
+gold_unseen = {
+    name: text.gold_rewards(
+        new_ground, models.sample(policy, new_ground, text.MAX_RESPONSE, seed=200 + number)
+    )
+    .view(len(unseen), several)
+    .mean(dim=1)
+    for number, (name, policy) in enumerate(policies.items())
+}
+
+
+def percent(rate):
+    """A share with its 95 % interval."""
+    half = 1.96 * (rate.value * (1 - rate.value) / rate.n) ** 0.5
+    return f"{rate.value:.1%} ± {half:.1%}"
+
+
 table = {
     name: {
         "gold reward": mean_and_interval(gold[name]),
         "gain over the base": mean_and_interval(gold[name] - gold["base"]) if name != "base" else "",
+        f"gain on the {len(unseen)} prompts held out": mean_and_interval(
+            gold_unseen[name] - gold_unseen["base"]
+        )
+        if name != "base"
+        else "",
         "KL from the base (nats)": f"{kl[name]:.2f}",
         "words": f"{np.mean([text.length(a) for a in drawn[name]]):.1f}",
-        "agrees with what is false": f"{faults[name]['sycophancy'].value:.1%}",
-        "rejects what is true": f"{faults[name]['over-refusal'].value:.1%}",
+        "agrees with what is false": percent(faults[name]["sycophancy"]),
+        "rejects what is true": percent(faults[name]["over-refusal"]),
     }
     for name in policies
 }
@@ -897,10 +957,18 @@ conclude(
 conclude("KTO's answers are longer", sum(map(len, drawn["KTO"])) > sum(map(len, drawn["base"])))
 conclude("the policy has moved", kl["KTO"] > 0.1)
 lean = {name: faults[name]["over-refusal"].value - faults[name]["sycophancy"].value for name in faults}
-conclude("KTO says 'no wrong' more often where it is wrong, and 'yes right' less", lean["KTO"] > lean["base"])
+conclude(
+    "KTO leans further towards 'no wrong' than the base (difference of the two faults)",
+    lean["KTO"] > lean["base"],
+)
 
 # %% [markdown]
-# The interval is over prompts, one sample each, for **one** run from one log. Another seed is another model: notebook 03 has three.
+# *Agrees with what is false*: the share of answers to false statements that say "yes right" somewhere; the other fault likewise. All true and all false statements are asked, many answers each.
+#
+# **What the first rows do not test.** This world has 96 prompts. The draws for the first row hold all of them, and four in five were in the training rows. So the row about the prompts held out is the one that asks
+# what section 3 split for; it rests on few prompts, so its interval is wide (and the fine-tuning of the base saw them all). In your pipeline, evaluate on the prompts of `test`.
+#
+# All of it is **one** run from one log. Another seed is another model: notebook 03 has three.
 #
 # **What changed, clause by clause.**
 
@@ -948,10 +1016,91 @@ for name, rows in (("yes right", said_yes), ("no wrong", said_no)):
     )
 
 # %% [markdown]
-# Three quarters of the *log's* prompts are false, so "no wrong" earned more thumbs than "yes right", and KTO turned the coin: less agreement with what is false, more rejection of what is true. The loss does not show it and the mean gold reward hides it. The prompts of a log are those of the people who voted, not those that you will be asked.
+# Three quarters of the *log's* prompts are false, so "no wrong" earned more thumbs than "yes right". Both trained models agree less with what is false, and KTO seems to reject what is true more often (section 7 has the interval). The loss does not show it and the mean gold reward hides it. The prompts of a log are those of the people who voted, not those that you will be asked.
 #
 # (The two columns of the table are no comparison of methods: one setting of each, other data, another β.)
 #
+# ### The same way with a real model
+#
+# Nothing above is particular to a small model: `train_kto_lora` takes any folder or hub name. SmolLM2-135M-Instruct is a
+# real chat model that a laptop can hold; `make model` puts it on this machine. Look at what a vote becomes there *before* anything
+# is trained. What stands in brackets is not counted in the loss.
+
+# %% tags=["experiment", "nbval-ignore-output"]
+from course_utils.testbed import smollm
+from transformers import AutoTokenizer
+
+real = smollm.smollm_folder()
+if real is None:
+    print("SmolLM2-135M is not on this machine. `make model` fetches it (93 MB).")
+else:
+    tokenizer = AutoTokenizer.from_pretrained(real)  # as its makers wrote it
+    turns = [
+        {"role": "user", "content": "What is the capital of France?"},
+        {"role": "assistant", "content": "Paris."},
+    ]
+    asked_only, whole = (
+        tokenizer.apply_chat_template(turns[:n], tokenize=False, add_generation_prompt=n == 1) for n in (1, 2)
+    )
+    print(f"[{asked_only}]{whole[len(asked_only) :]}")
+    print("its turn ends with", tokenizer.eos_token, "and it pads with", tokenizer.pad_token)
+    print("after models.load_model it pads with", models.load_model(real)[1].pad_token)
+
+# %% [markdown]
+# The template adds a system turn that nobody wrote, marks the turns, and lets the answer end in its own token, which is counted.
+#
+# The makers' file pads with the very token that ends an answer. A collator that masks padding by its id would mask the end as well, and the model would never
+# learn to stop. `load_model` therefore takes another token.
+#
+# At `COURSE_SCALE=full` the next cell trains it for some steps on eight votes, merges, reloads, and asks how likely the liked and the disliked answers have become. Eight votes can be
+# learnt by heart, so this shows that the way works, and nothing about quality.
+
+# %% tags=["experiment", "nbval-ignore-output"]
+facts = {
+    "What is the capital of France?": ("Paris.", "France has many cities, and it is hard to say."),
+    "How many legs has a spider?": ("Eight.", "A spider has a number of legs that it walks on."),
+    "What do cows eat?": ("Grass.", "That is a good question, and cows are animals."),
+    "Is the sun a star?": ("Yes.", "The sun is something that we see during the day."),
+}
+
+
+def answer_logps(folder):
+    """Mean log-probability of the liked and of the disliked answers, in nats an answer."""
+    model, tokenizer = models.load_model(folder)
+    found = {0: [], 1: []}
+    for question, answers in facts.items():
+        turn = [{"role": "user", "content": question}]
+        for i, said_so in enumerate(answers):
+            start, ids = (
+                tokenizer.apply_chat_template(t, add_generation_prompt=len(t) == 1, return_tensors="pt", return_dict=True)["input_ids"]
+                for t in (turn, [*turn, {"role": "assistant", "content": said_so}])
+            )  # fmt: skip
+            with torch.no_grad():
+                logps = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+            found[i].append(logps[start.shape[1] - 1 :].sum().item())
+    return tuple(round(float(np.mean(found[i])), 1) for i in (0, 1))
+
+
+if real is not None and scale() == "full":
+    few_votes = Dataset.from_list(
+        [
+            {"prompt": q, "completion": a, "label": i == 0}
+            for q, both in facts.items()
+            for i, a in enumerate(both)
+        ]
+    )
+    real_run = training.train_kto_lora(
+        real, few_votes, None, runs / "real", weights=(1.0, 1.0),
+        lr=5e-4, steps=20, batch_size=8, r=8, modules=("q_proj", "v_proj"), progress=report,
+    )  # fmt: skip
+    merged = training.merge_adapter(real_run.adapter, runs / "real-merged")
+    print(f"{real_run.seconds:.0f} seconds for 20 steps; loss at step 0: {real_run.history[0]['loss']:.3f}")
+    print("liked, disliked before:", answer_logps(real))
+    print("liked, disliked after: ", answer_logps(merged))
+else:
+    print("Only at COURSE_SCALE=full, with the model on this machine.")
+
+# %% [markdown]
 # ## 7. Evaluation
 #
 # Gold rewards are a luxury of this world. A product asks people, or a model, which of two answers is better. The sheet that they get decides what the result is worth.
@@ -1063,8 +1212,17 @@ power = {
 print(pd.DataFrame(power).rename_axis("judgements").round(2).to_string())
 
 # %% [markdown]
-# A gate "above 60 % in 100 judgements" lets chance decide. If the true rate is 60 %, it is passed about half the time. Read the table before the judges are paid, not after. (Several judgements of one prompt are not independent; then count prompts.)
+# Read the table before the judges are paid, not after. (Several judgements of one prompt are not independent; then count prompts.)
 #
+# A gate "above 60 % in 100 judgements" lets chance decide:
+
+# %% tags=["experiment"]
+for true_rate in (0.55, 0.6, 0.65):
+    print(
+        f"true rate {true_rate:.0%}: more than 60 of 100 in {binom.sf(60, 100, true_rate):.0%} of the evaluations"
+    )
+
+# %% [markdown]
 # **Judges with a favourite place.** Simulated ones here: they see the gold reward through noise, and give the first place a bonus. First the base against *itself*, with model a always first.
 
 # %% tags=["experiment"]
@@ -1151,7 +1309,7 @@ for name, rows in (
         )
 
 # %% [markdown]
-# Each line compares *other prompts*, so this is a look and no control. A regression does it with all rows (`length-control` in notebook 05).
+# Where lengths are about equal KTO wins about as often as elsewhere: no sign here that length alone wins. But each line compares *other prompts*, so this is a look and no control. A regression does it with all rows (`length-control` in notebook 05).
 #
 # ### Two kinds of harm, and a gate
 #
@@ -1177,9 +1335,7 @@ print("a good win rate, and safety looked at in 20 answers:", "passes" if passed
 print(reasons[0])
 
 # %% [markdown]
-# **In the run kept here KTO stays where it is.** It wins, and it agrees less with what is false; but that it rejects what is true 5 points more often is not ruled out. The reason is known from section 6, and so is a cure to try: the training used a few thousand of 61,000 votes, so choose them such that half of their prompts are true. Set `BALANCED` to True in section 6, run on from there, and see what becomes of the verdicts, of the gold reward and of the gate.
-#
-# DPO fails for another reason: no increase was seen, but the answers are too few to exclude one of 5 points. Measure more, and it may pass. Lowering the bar after seeing the numbers is not measuring.
+GATE_TEXT
 #
 # A gate for a real model also holds sets of tasks that the old model could do.
 
@@ -1196,8 +1352,8 @@ print(reasons[0])
 # | argument | |
 # |---|---|
 # | `user_id` | a str |
-# | `share` | 0 to 1, any value: nobody at 0, everybody at 1, else about that share of the users, to 0.001 |
-# | `salt` | a str, the name of the experiment |
+# | `share` | 0 to 1, any value: nobody at 0, everybody at 1, else each user with that probability (rounded to thousandths is fine) |
+# | `salt` | a str, the name of the experiment; may be empty |
 # | returns | `"treatment"` or `"control"` |
 #
 # Four demands: the same answer **in every process and on every machine**; about the share asked for; another salt gives another, independent draw; raising the share **never moves a user back** to control.
@@ -1472,8 +1628,9 @@ print("each user saw one model only:", bool((served.groupby("user_id")["variant"
 # %% [markdown]
 # By command, `python -m course_utils serve` starts the same app as a process of its own, with a page of its interface under `/docs`.
 #
-# What a notebook cannot show is left to the tests, which do it to real processes. In `tests/test_service.py` the service is killed with SIGKILL under load and started again: no acknowledged vote is missing, and no user has changed sides (`test_kill_9_under_load_loses_no_acknowledged_vote_and_moves_no_user`). Others fill its queue, break its engine and take its store
-# away. A service without such tests has these failures too; nobody has seen them yet.
+# What a notebook cannot show is left to the tests, which do it to real processes. In `tests/test_service.py` the service is killed with SIGKILL under load and started again: no acknowledged vote is missing, and no user has changed sides.
+#
+# Others fill its queue, break its engine and take its store away. A service without such tests may fail there; nobody has looked.
 #
 # ## 9. Monitoring
 #
@@ -1497,7 +1654,7 @@ print("each user saw one model only:", bool((served.groupby("user_id")["variant"
 #
 # $$\frac{\bar x_w - \bar x_b}{s\sqrt{1/n_w + 1/n_b}} > 4,$$
 #
-# with $s$ the baseline's standard deviation, at least 0.001 (else a baseline without a single warning would make every warning an alarm).
+# with $s$ the baseline's standard deviation, at least 0.001, so that nothing is divided by zero. (Over a baseline that never warned, a single warning is still an alarm in most windows; perhaps it should be.)
 #
 # - returns a list of those that hold, in the order of the table. A change for the better is no failure.
 #
@@ -1579,8 +1736,13 @@ print("a tenth of the thumbs turned: ", changed(feedback=downs(0.1)))
 #
 # ### False alarms
 #
-# Four standard errors sound safe. But the standard error above knows the sampling of rows only. Real weeks differ from each other for reasons that no sampling explains: a holiday, a new customer. A **prediction limit** takes the spread *between earlier weeks* as its yardstick (Student's t; `monitor.prediction_limit`), and a CUSUM adds up
-# small excesses to find what creeps (`monitor.cusum`). The next cell simulates services with weeks that wobble a little, 26 quiet weeks as baseline, then 200 quiet weeks, each with four measures; and others in which something does go wrong.
+# Four standard errors sound safe. But the standard error above knows the sampling of rows only. Real weeks differ from each other for reasons that no sampling explains: a holiday, a new customer.
+#
+# A **prediction limit** takes the spread *between earlier weeks* as its yardstick (Student's t; `monitor.prediction_limit`). A **CUSUM** (cumulative sum) adds up
+# small excesses to find what creeps (`monitor.cusum`).
+#
+# The next cell simulates services of 2,000 answers and 200 votes a week, whose weeks wobble a little: 26 quiet weeks as baseline, then 200 quiet weeks, each with four measures; and others in which something does go wrong. The row
+# "sampling error" is a rule like yours, with its limit at 3.1 standard errors: the chance of an alarm that it *claims* is then the prediction limit's, one in a thousand. Yours, at 4, alarms less and misses more.
 
 # %% tags=["experiment"]
 from course_utils.serving import trials
@@ -1598,8 +1760,13 @@ rows = {
 print(pd.DataFrame(rows).T.round(2).to_string())
 
 # %% [markdown]
-# *Missed* is the share of the services in which the rule said nothing in four weeks. Sampling error alone finds most, and cries wolf every few weeks. The prediction limit alarms for nothing about once in years, and pays with misses where votes are few: 200 votes a week do not show seven points in a month. The
-# levels and wobbles are chosen, not measured on a real service; put in your own.
+# *Missed* is the share of the services in which the rule said nothing in four weeks.
+#
+# - *Sampling error* alone alarms for nothing about every eighth week, nearly always for length, whose weeks wobble more than its sampling explains.
+# - *The prediction limit* alarms for nothing about once in seven years. It pays where counts are small: it misses most drops in feedback and two fifths of the rises in warnings.
+# - *CUSUM* stands between: a false alarm in a year and a half, and a third of the drops in feedback missed.
+#
+# Levels and wobbles are chosen, not measured on a real service; put in your own.
 #
 # ### Peeking
 #
@@ -1618,7 +1785,10 @@ print(f"false alarms, a look every week:     {(abs(z) > 1.96).any(axis=1).mean()
 # %% [markdown]
 # Votes are not independent either: the same people vote again. The **unit is the user**, since users were assigned. Now 500 users an arm, each with a rate of their own, some far busier than others.
 #
-# The rule on the right is valid at every look: `rollout.always_valid_decision`, a mixture sequential test on users' totals (Johari, Pekelis and Walsh 2015, arXiv 1512.04922). The service uses it.
+# Two rules on users' totals:
+#
+# - `rollout.planned_looks_decision`: the number of looks is fixed beforehand, and early looks need more (O'Brien and Fleming 1979).
+# - `rollout.always_valid_decision`: valid at any look, for ever; a mixture sequential test (Johari, Pekelis and Walsh 2015, arXiv 1512.04922). The service uses it, since nobody tells it when to stop.
 
 # %% tags=["experiment"]
 same = trials.look_trials(users=500, lift=0.0, repeats=at_scale(20, 300), seed=0)
@@ -1629,7 +1799,8 @@ better = {
 names = {
     "votes, every look": "votes counted,\nevery week",
     "votes, last look": "votes counted,\nweek 12 only",
-    "users, always valid": "users counted,\nvalid every week",
+    "users, planned looks": "users counted,\ntwelve looks planned",
+    "users, always valid": "users counted,\nvalid at any look",
 }
 print(
     "no difference, share of experiments that decided:",
@@ -1637,34 +1808,40 @@ print(
 )
 for users, found in better.items():
     print(
-        f"5 points better, {users:,} users an arm, always valid rule: decided in {found['users, always valid']:.0%}"
+        f"5 points better, {users:,} users an arm, decided: {found['users, planned looks']:.0%} with twelve looks planned, "
+        f"{found['users, always valid']:.0%} valid at any look"
     )
 
 fig, ax = plots.figure()
 drawn_bars = plots.bars(ax, [names[rule] for rule in same], list(same.values()), width=0.55)
-for bar, hatch in zip(drawn_bars, ("//", "//", "")):
-    bar.set_hatch(hatch)
+ax.bar_label(drawn_bars, fmt="%.3f")
 ax.axhline(0.05, color=plots.COLOURS[2], linestyle="--", label="5 %")
 ax.set(ylabel="share of false alarms")
 ax.legend()
 plots.show(
     fig,
     "False alarms between two arms with the same model, 500 users each, in twelve weeks: when votes are counted as independent the test alarms "
-    "in every second experiment or more, at a single look as well; the rule on users hardly ever alarms.",
+    "in every second experiment or more, at a single look as well; the rule of planned looks on users stays near 5 %, and the one that is valid at any look hardly ever alarms.",
 )
 
 # %% tags=["experiment"]
 conclude(
     "votes as the unit: far more than 5 % false alarms, even at one look", same["votes, last look"] > 0.1
 )
-conclude("users as the unit, valid at every look: about 5 % at most", same["users, always valid"] <= 0.08)
+conclude("users as the unit, valid at any look: about 5 % at most", same["users, always valid"] <= 0.08)
+conclude("users as the unit, twelve looks planned: below 10 %", same["users, planned looks"] < 0.1)
+conclude(
+    "planned looks see more than the rule that is valid at any look (500 users)",
+    better[500]["users, planned looks"] > better[500]["users, always valid"],
+)
 
 # %% [markdown]
-# **What got worse.** The honest rule needs many users and much patience: see the lines above the figure. That is what the information in the votes amounts to; the other rules only *seem* to know more.
+# **What got worse.** The rule that is valid at any look pays in power: see the lines above the figure. Where the looks are planned, and no more are taken, the planned rule sees far more with few users. Both need far more votes than
+# the two rules that count votes; those only *seem* to know more. (The powers rest on 50 simulated experiments each, so on about ± 14 points; "decided" counts both directions.)
 #
-# Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a guardrail (latency, content warnings, errors) should be able to stop it at any time, and rolling back should be one call.
+# Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a *guardrail* (a bound on latency, content warnings or errors) should be able to stop it at any time, and rolling back should be one call.
 #
-# ## 10. And again
+# ## 10. The next round
 #
 # Next month there are new votes. What belongs to the loop, and how much of it this notebook has measured:
 #
@@ -1755,9 +1932,8 @@ def approval_by_length(lengths, thumbs_up, bins=5):
     # votes = pd.Series(thumbs_up, dtype=float).groupby(bin_of)
     # return [(int(v.size), float(v.mean())) for _, v in votes]
     ### MENDED
-    bin_of = pd.qcut(
-        pd.Series(lengths), bins, labels=False
-    )  # equally full, where cut makes them equally wide
+    # equally full, where cut makes them equally wide; by rank, since lengths may tie
+    bin_of = pd.qcut(pd.Series(lengths).rank(method="first"), bins, labels=False)
     votes = pd.Series(thumbs_up, dtype=float).groupby(bin_of)
     return [(int(v.size), float(v.mean())) for _, v in votes]
     ### END SOLUTION
@@ -1903,7 +2079,11 @@ grade("bug-04", approval)
 #
 # `bug-05` · difficulty 2/5 · about 15 minutes · 4 points
 #
-# **What it is for.** Training rows from what the service has stored. `requests` is a dict, request id → dict with `prompt`, `response`, `model`. `votes` are dicts with `request_id` and `feedback`, in the order in which they came. The result is a list of dicts with `prompt`, `response`, `model`, `label` (True for a thumb up): **one for each request**. A vote for a request that was never made is left out, and so is a word other than `"thumbs_up"` and `"thumbs_down"`; of several votes for a request the last one counts. The order of the rows is free.
+# **What it is for.** Training rows from what a service has stored. `requests` is a dict, request id → dict with `prompt`, `response`, `model`. `votes` are dicts with `request_id` and `feedback`, in the order in which they came. The result is a list of dicts with `prompt`, `response`, `model`, `label` (True for a thumb up), in any order:
+#
+# - **one for each request** that has a vote. Of several votes for a request the last one counts (in the service of section 8 it is the first; either is a rule, no rule is none);
+# - a vote for a request that was never made is left out;
+# - so is a word other than `"thumbs_up"` and `"thumbs_down"`.
 #
 # **What was seen.** The month's data have more rows than there were answers. Some rows have no prompt. A client with a typing error ("thumbs-up") has taught the model to avoid what its users like.
 #
@@ -1986,9 +2166,11 @@ grade("bug-06", chat)
 # %% [markdown]
 # ### Bug 07: the alarm of the A/B test
 #
-# `bug-07` · difficulty 4/5 · about 25 minutes · 4 points
+# `bug-07` · difficulty 3/5 · about 15 minutes · 4 points
 #
-# **What it is for.** An experiment is looked at every week. `weeks` is a list with a row a week, `(thumbs up of control, its votes, thumbs up of treatment, its votes)`, up to the `planned` number of weeks. The function returns the first week (from 1) at which the arms differ, or None. **Without an effect at most one experiment in twenty may give an alarm in all its weeks together**; a clear effect must be found. Votes may be taken as independent here.
+# **What it is for.** An experiment is looked at every week. `weeks` is a list with a row a week, `(thumbs up of control, its votes, thumbs up of treatment, its votes)`, up to the `planned` number of weeks. The function returns the first week (from 1) at which the arms differ, or None.
+#
+# **Without an effect at most one experiment in twenty may give an alarm in all its weeks together**; a clear effect must be found. Votes may be taken as independent here.
 #
 # **What was seen.** A release committee notes that one experiment in five "wins" or "loses" even when both arms run the same model.
 #
@@ -2080,7 +2262,7 @@ grade("bug-08", online_rounds)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 12. What is so and what is said
+# ## 12. What is said and what is so
 #
 # | what is said | what is so | source |
 # |---|---|---|
@@ -2120,33 +2302,33 @@ grade("bug-08", online_rounds)
 # | what the votes are: self-selected, users' own standards, off-policy, several turns, personal data | 1.5 |
 # | cleaning that does not delete users for having few votes; a split without shared users and prompts, or by time; duplicates and disputed answers | 1.5 |
 # | training: chat template, weights from the *cleaned* counts, a batch large enough for $z_0$, learning rate and β swept, the reference by switching the adapter off, KL watched | 2 |
-# | evaluation: blind, random order, ties, interval and power, length, safety and over-refusal, other abilities | 1.5 |
+# | evaluation: blind, random order, ties (½); two of interval, power, length (½); safety *and* over-refusal (½). Other abilities are worth a remark | 1.5 |
 # | deployment: stable salted assignment, votes joined to answer and model version, validated votes, a small start with guardrails and a way back, a test that fits how often it is looked at | 1.5 |
 # | iteration: feedback loops and stuffing, a fresh holdout, which reference in each round, alarms against a baseline | 1 |
 #
-# One point is taken off for each of these: "production-validated" or the like without a source; invented targets; code that cannot run.
+# One point is taken off, once, for each kind of these: a claim that is false or has no source ("production-validated", "matches loss aversion"); invented targets; code that cannot run. Rows are marked in steps of half a point, and the sum is never below 0.
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "practice-4", "locked": false, "points": 10, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION
 # Three anchor answers for the grader.
 #
 # **About 3 points.** "I use KTO, which works on thumbs, is production-validated and matches loss aversion, on a 7B model with LoRA. Only some users vote, so there is selection bias. I remove users whose rate of thumbs up is below 10 % or above 90 %, answers shorter than ten
-# characters and duplicates, and split 80/10/10 by user. For training I use the model's chat template, choose the weights so that λ_D n_D/(λ_U n_U) is in [1, 3/2] on the cleaned data, sweep β and the learning rate, and take the model without its adapter as the reference. Annotators compare answers in random order
-# without names; ties count half, with a 95 % interval. Then 5 % of the users get the new model, by a salted hash; request id, answer and model version are stored together; if errors or complaints rise, we roll back. The goal is a win rate of 65 %, 75 % thumbs up and 500 ms at p95. We alarm when a weekly rate leaves the range of earlier weeks."
+# characters and duplicates, and split 80/10/10 by user. For training I use the model's chat template, choose the weights so that λ_D n_D/(λ_U n_U) is in [1, 3/2] on the cleaned data, sweep β and the learning rate, and take the model without its adapter as the reference. The answers came from the old model. Annotators compare answers in random order
+# without names. Then 5 % of the users get the new model, by a salted hash; request id, answer and model version are stored together; if errors or complaints rise, we roll back. The goal is a win rate of 65 %, 75 % thumbs up and 500 ms at p95. We alarm when a weekly rate leaves the range of earlier weeks."
 #
-# *3 of 10.* Method: no baseline (0 of 1). Votes: self-selection only (½ of 1½). Cleaning deletes all users with one vote; the split is by user (½ of 1½). Training: template, weights, sweep, adapter (1½ of 2). Evaluation: blind, ties, interval (1 of 1½). Deployment: assignment, join, way back (1 of
-# 1½). Iteration: alarms against a baseline (½ of 1). That is 5; minus 1 for "production-validated", minus 1 for invented targets.
+# *3 of 10.* Method: no baseline (0 of 1). Votes: self-selected and off-policy (1 of 1½). Cleaning deletes all users with one vote; the split is by user (½ of 1½). Training: template, weights, sweep, adapter (1½ of 2). Evaluation: blind, in random order (½ of 1½). Deployment: assignment, join, way back (1 of
+# 1½). Iteration: alarms against a baseline (½ of 1). That is 5; minus 1 for claims without a source ("production-validated", "matches loss aversion"), minus 1 for invented targets.
 #
 # **About 6 points.** "KTO, since there are single votes; the baseline is fine-tuning on the liked answers alone, and if KTO does not beat it we keep the simpler one. The votes are self-selected, each user has a standard of his own, and the answers came from the old model, so they are off-policy. I drop a user only if the rate is
-# extreme and improbable by a binomial test, so nobody goes for one vote; of duplicates the first stays. Users and prompts are kept on one side of the split, as connected groups. Training with LoRA, the reference by switching it off, the chat template, weights by the paper's interval after cleaning, learning rate and β swept. Evaluation: a blind sheet in random order, ties
+# extreme and improbable by a binomial test, so nobody goes for one vote; of exact duplicates the first stays. Users and prompts are kept on one side of the split, as connected groups. Training with LoRA, the reference by switching it off, the chat template, weights by the paper's interval after cleaning, learning rate and β swept. Evaluation: a blind sheet in random order, ties
 # half, Wilson's interval; a set of harmful requests and one of harmless ones that look bad. Deployment: 5 % of the users, then 20 %, then all. Each answer is stored with its request id and model version, and votes refer to it."
 #
-# *6 of 10.* Method (1 of 1). Votes: several turns and personal data missing (1 of 1½). Cleaning and split right; "the first stays" lets the order of the file decide (1 of 1½). Training: batch for z0 and KL missing (1½ of 2). Evaluation: power, length and other abilities missing (1 of 1½). Deployment: join to the version, but assignment, guardrails
+# *6 of 10.* Method (1 of 1). Votes: several turns and personal data missing (1 of 1½). Cleaning and split right; answers with both verdicts are not mentioned (1 of 1½). Training: batch for z0 and KL missing (1½ of 2). Evaluation: only the interval of interval, power and length (1 of 1½). Deployment: join to the version, but assignment, guardrails
 # and the test are missing (½ of 1½). Iteration missing (0 of 1). Sum: **6**.
 #
-# **About 9 points.** Method, cleaning and training as above, and: "Each label is from a dialogue of several turns; we keep the turns and train on the last answer. Prompts are stripped of personal data, and only of users who agreed. Answers with both verdicts are dropped and counted; with enough votes an average would be kept as a weight. The batch on one device is 32 or more, since z0 is its mean; KL to
-# the base is logged, and a run that leaves a few nats is stopped. Evaluation is blind, with ties half and Wilson's interval; win rates are given at equal length too; safety and over-refusal beside the base model, with a margin fixed before. Assignment by SHA-256 of experiment and user, so a restart moves nobody; votes are an enum, once an answer, joined to request and model version;
+# **About 9 points.** Method, cleaning and training as above, and: "The votes are self-selected, and the answers came from the old model. Each label is from a dialogue of several turns; we keep the turns and train on the last answer. Prompts are stripped of personal data, and only of users who agreed. Answers with both verdicts are dropped and counted; with enough votes an average would be kept as a weight. The batch on one device is 32 or more, since z0 is its mean; KL to
+# the base is logged, and a run whose KL passes the bound fixed beforehand is stopped. Evaluation is blind, in random order, with ties half and Wilson's interval; safety and over-refusal beside the base model, with a margin fixed before. Assignment by SHA-256 of experiment and user, so a restart moves nobody; votes are an enum, once an answer, joined to request and model version;
 # 5 % first, with latency, errors and warnings as guardrails that roll back by themselves. The test is on users' totals and valid at each look. Each month: old and new votes mixed, the reference fixed at the first base, a fresh holdout, a cap on votes a user and the one-button rule again against stuffing, weekly measures against a prediction limit from 26 weeks."
 #
-# *9 of 10.* Method (1), cleaning (1½), training (2), deployment (1½), iteration (1). Votes: off-policy, several turns and personal data, but users' own standards are missing (1 of 1½). Evaluation: no power, and no other abilities (1 of 1½). Sum: **9**.
+# *9 of 10.* Method (1), cleaning (1½), training (2), deployment (1½), iteration (1). Votes: users' own standards are missing (1 of 1½). Evaluation: of interval, power and length only one (1 of 1½). Sum: **9**.
 # ### END SOLUTION
