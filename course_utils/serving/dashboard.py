@@ -113,9 +113,10 @@ def dashboard(metrics_text, store):
 
 
 def _traffic(axis, answers, start, variant, i):
-    """Answers a minute since the start, intervals without any included; 5 seconds each in the first two minutes."""
+    """Answers a minute since the start, in whole minutes, or in seconds where there are fewer than two."""
     seconds = (answers["time"] - start).dt.total_seconds()
-    width = 5 if seconds.max() < 120 else 60
+    width = 1 if seconds.max() < 120 else 60
     counts = (seconds // width).value_counts()
-    counts = counts.reindex(range(int(seconds.max() // width) + 1), fill_value=0).sort_index()
+    # the last interval is not over, so it would always look like a fall
+    counts = counts.reindex(range(max(int(seconds.max() // width), 1)), fill_value=0).sort_index()
     axis.plot((counts.index + 0.5) * width / 60, counts * 60 / width, marker="os"[i], label=variant)

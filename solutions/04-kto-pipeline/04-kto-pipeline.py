@@ -229,7 +229,7 @@ print(
 # | returns | a `set` of user ids |
 #
 # At 65 % overall and the default level: up to 3 votes never flag, 40 of 40 up or 30 of 30 down do, 300 of 400 up does not, and mere activity does not. Graded on
-# clear cases, so an interval of Wilson or a Beta posterior that excludes the ordinary range is right too.
+# clear cases, so an interval of the user's rate by Wilson, or a Beta posterior, that excludes $p$ is right too.
 #
 # Graded: users of many votes (2), that a few votes are no evidence (1), another `level` (1), a set of user ids and the frame unchanged (1).
 #
@@ -995,8 +995,7 @@ ax.set(ylabel="clauses in an answer")
 ax.legend()
 plots.show(
     fig,
-    "Clauses in an answer by kind for base, KTO and DPO. Both trained models make more true and fewer false claims than the base, KTO the "
-    "most true ones; both make more repeats and malformed clauses. Right and wrong verdicts are about as many in all three.",
+    "Clauses in an answer of the base, the KTO and the DPO model, by kind: true and false claims, right and wrong verdicts, repeats, malformed ones.",
 )
 
 # %% [markdown]
@@ -1016,7 +1015,7 @@ for name, rows in (("yes right", said_yes), ("no wrong", said_no)):
     )
 
 # %% [markdown]
-# Three quarters of the *log's* prompts are false, so "no wrong" earned more thumbs than "yes right". Both trained models agree less with what is false, and KTO seems to reject what is true more often (section 7 has the interval). The loss does not show it and the mean gold reward hides it. The prompts of a log are those of the people who voted, not those that you will be asked.
+# Three quarters of the *log's* prompts are false, so "no wrong" earned more thumbs than "yes right". Both trained models agree less with what is false, and KTO rejects what is true more often. The loss does not show it and the mean gold reward hides it. The prompts of a log are those of the people who voted, not those that you will be asked.
 #
 # (The two columns of the table are no comparison of methods: one setting of each, other data, another β.)
 #
@@ -1335,7 +1334,11 @@ print("a good win rate, and safety looked at in 20 answers:", "passes" if passed
 print(reasons[0])
 
 # %% [markdown]
-GATE_TEXT
+# **In the run kept here KTO stays where it is.** It wins, and it agrees less with what is false; but it rejects what is true more often than the base, and beyond chance. The reason is known from section 6.
+#
+# A cure to try: the training used a few thousand of 61,000 votes, so choose them such that half of their prompts are true. Set `BALANCED` to True in section 6, run on from there, and see what becomes of the verdicts, of the gold reward and of the gate. (This looks at the truth of the prompts, which a product would have to have labelled. It changes KTO's rows only.)
+#
+# DPO fails by a hair: no increase is shown, but one of 5 points is not ruled out either. More answers would decide that. Lowering the bar after seeing the numbers would decide nothing.
 #
 # A gate for a real model also holds sets of tasks that the old model could do.
 
@@ -1570,6 +1573,8 @@ print("GET /health      ", client.get("/health").json())
 
 # %% [markdown]
 # Now forty users ask, eight at a time, and vote honestly and without noise: a thumb up for a gold reward above 0. The store then gives back what this notebook began with, a feedback log, with the model's version beside each vote. The dashboard is drawn from `/metrics` and the store (here from the traffic of less than a minute).
+#
+# *Stored* latency is from a request's arrival to its finished answer, from the store. *Counted* is to the stored answer, from the histogram that this process keeps; it is read between the histogram's bounds, so it is coarser. A share of 0.2 gives the treatment about eight of forty users, by chance fewer or more.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 from concurrent.futures import ThreadPoolExecutor
@@ -1799,7 +1804,7 @@ better = {
 names = {
     "votes, every look": "votes counted,\nevery week",
     "votes, last look": "votes counted,\nweek 12 only",
-    "users, planned looks": "users counted,\ntwelve looks planned",
+    "users, planned looks": "users counted,\n12 looks planned",
     "users, always valid": "users counted,\nvalid at any look",
 }
 print(
@@ -1812,7 +1817,7 @@ for users, found in better.items():
         f"{found['users, always valid']:.0%} valid at any look"
     )
 
-fig, ax = plots.figure()
+fig, ax = plots.figure(size=(7.6, 3.6))
 drawn_bars = plots.bars(ax, [names[rule] for rule in same], list(same.values()), width=0.55)
 ax.bar_label(drawn_bars, fmt="%.3f")
 ax.axhline(0.05, color=plots.COLOURS[2], linestyle="--", label="5 %")
