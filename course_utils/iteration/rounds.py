@@ -13,6 +13,15 @@ from course_utils.methods.start import batches, completions, scores, updates
 from course_utils.testbed import models, text
 
 REFERENCES = ("fixed", "moving")
+OFFLINE = "one offline round"
+# What is compared: settings of `online_kto_rounds`; the offline round has all votes of the rounds at once.
+VARIANTS = {
+    "fixed, new votes": {"reference": "fixed"},
+    "moving, new votes": {"reference": "moving"},
+    "fixed, all votes": {"reference": "fixed", "keep_old": True},
+    "moving, all votes": {"reference": "moving", "keep_old": True},
+    OFFLINE: {},
+}
 
 
 @dataclass(frozen=True)
@@ -130,3 +139,61 @@ def train_kto_round(policy, reference, votes, steps, beta=0.5, lr=2e-4, batch_si
             z0 = kto_reference_point(scores(policy, *mismatched), scores(reference, *mismatched))
         update(kto_loss(scores(policy, ids, labels), ref, votes.up[rows], z0, beta, *weights).mean())
     return policy
+
+
+def compare_rounds(
+    start, seed=0, variants=tuple(VARIANTS), rounds=6, votes=1024, steps=24, beta=2.0, lr=3e-4, batch_size=64,
+    evaluate=600, progress=None,
+):  # fmt: skip
+    """The variants from one start on equally many votes and updates, measured after each round.
+
+    Args:
+        start: the policy before the first round.
+        seed: of votes, batches and evaluation; the variants share it.
+        variants: keys of VARIANTS.
+        rounds, votes, steps: votes and updates in each round; the offline round has `rounds` times as many of both.
+        beta, lr, batch_size: of `train_kto_round`.
+        evaluate: prompts on which a policy is measured, one answer each.
+        progress: called with each row, or None.
+
+    Returns:
+        A list of dicts "variant", "seed", "round" (from 1; the start is round 0 of each variant), "gold" (mean gold reward
+        on the evaluation prompts), "kl" (exact, to `start`, in nats), "votes" (collected so far), "liked" (share of
+        thumbs-up among the votes trained on).
+    """
+    voters = Voters(start, seed=seed)
+    asked = text.make_prompts(evaluate, seed=50_000 + seed)
+    rows = []
+
+    def measured(variant, policy, number, collected, ballots):
+        answers = models.sample(policy, asked, text.MAX_RESPONSE, 90_000 + seed)
+        row = {
+            "variant": variant,
+            "seed": seed,
+            "round": number,
+            "gold": text.gold_rewards(asked, answers).mean().item(),
+            "kl": models.exact_kl(policy, start, asked, answers).mean().item(),
+            "votes": collected,
+            "liked": float("nan") if ballots is None else ballots.up.float().mean().item(),
+        }
+        rows.append(row)
+        if progress:
+            progress(row)
+
+    for variant in variants:
+        # the offline round is one round of everything
+        factor = rounds if variant == OFFLINE else 1
+        measured(variant, start, 0, 0, None)
+        online_kto_rounds(
+            start,
+            lambda policy, number, n=factor * votes: voters.collect(policy, number, n),
+            lambda policy, reference, ballots, number, n=factor * steps: train_kto_round(
+                policy, reference, ballots, n, beta, lr, batch_size, seed + number
+            ),
+            rounds // factor,
+            **VARIANTS[variant],
+            watch=lambda policy, number, ballots, v=variant, f=factor: measured(
+                v, policy, f * (number + 1), f * votes * (number + 1), ballots
+            ),
+        )
+    return rows
