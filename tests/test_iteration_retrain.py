@@ -111,6 +111,7 @@ def test_killed_while_writing_and_while_training_it_ends_at_the_same_weights_and
     out = tmp_path / "march"
     killed_at(ground, out, "write")
     assert (out / "mix.partial" / "half").is_file() and not (out / "mix").exists()
+    assert (out / "holdout" / "manifest.json").is_file()
     killed_at(ground, out, "step 5")  # of six; a checkpoint is at four
     assert (out / "mix").is_dir() and not (out / "mix" / "half").exists()
     assert (out / "train.partial").is_dir() and not (out / "train").exists()

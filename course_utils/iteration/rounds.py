@@ -19,7 +19,6 @@ VARIANTS = {
     "fixed, new votes": {"reference": "fixed"},
     "moving, new votes": {"reference": "moving"},
     "fixed, all votes": {"reference": "fixed", "keep_old": True},
-    "moving, all votes": {"reference": "moving", "keep_old": True},
     OFFLINE: {},
 }
 
@@ -142,8 +141,8 @@ def train_kto_round(policy, reference, votes, steps, beta=0.5, lr=2e-4, batch_si
 
 
 def compare_rounds(
-    start, seed=0, variants=tuple(VARIANTS), rounds=6, votes=1024, steps=24, beta=2.0, lr=3e-4, batch_size=64,
-    evaluate=600, progress=None,
+    start, seed=0, variants=tuple(VARIANTS), rounds=6, votes=768, steps=16, beta=2.0, lr=3e-4, batch_size=64,
+    evaluate=400, progress=None,
 ):  # fmt: skip
     """The variants from one start on equally many votes and updates, measured after each round.
 
