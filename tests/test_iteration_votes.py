@@ -145,7 +145,7 @@ def stuffed(log, cover, accounts=30, votes=60, seed=0, weeks=None):
 
 @pytest.fixture(scope="module")
 def large():
-    return logs.simulate_feedback(60_000, seed=5)[0]
+    return logs.simulate_feedback(50_000, seed=5)[0]
 
 
 def _verdict_pair(responses):

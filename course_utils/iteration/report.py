@@ -269,9 +269,7 @@ def _to_do(content):
     for name, seen in content["watched"].items():
         _, words, advice = WATCHED[name]
         if seen["alarm"]:
-            todo.append(
-                f"{words}: above the limit of {seen['weeks']} quiet weeks. Read twenty of this week's answers."
-            )
+            todo.append(f"{words}: above the limit of {seen['weeks']} quiet weeks. {advice}")
         elif seen["creeps"]:
             todo.append(
                 f"{words}, a little each week and for several weeks. Look at what changed since it began."

@@ -100,7 +100,7 @@ def figure(content):
                 [at], [rate], [[rate - low], [high - rate]],
                 fmt="s^"[i % 2], color=plots.COLOURS[1 + i % 2], capsize=3, label=f"{name}, this week",
             )  # fmt: skip
-    step = max(1, len(weeks) // 6)
+    step = max(1, len(weeks) // 5)
     approval.set_xticks(range(0, len(weeks), step), [w[2:] for w in weeks[::step]])
     approval.set(xlabel="week", ylabel="share of thumbs up")
     approval.legend()
@@ -111,14 +111,12 @@ def figure(content):
     for i, (value, hatch) in enumerate(zip(ratio, hatches, strict=True)):
         colour = plots.COLOURS[1] if hatch else plots.COLOURS[0]
         limits.barh(i, value, color=colour, hatch=hatch, edgecolor="white")
-    limits.axvline(1, color=plots.COLOURS[2], linestyle="--", label="limit of quiet weeks")
+    limits.axvline(1, color=plots.COLOURS[2], linestyle="--")
     limits.set_yticks(range(len(names)), names)
     limits.invert_yaxis()
-    limits.set(xlabel="this week, as a share of its limit")
+    limits.set(xlabel="this week, as a share of the limit of quiet weeks (dashed)")
     limits.grid(axis="y", visible=False)
-    if names:
-        limits.legend(loc="lower right")
-    else:
+    if not names:
         limits.text(0.5, 0.5, "too few weeks before", ha="center", transform=limits.transAxes)
     return fig
 

@@ -141,8 +141,8 @@ def train_kto_round(policy, reference, votes, steps, beta=0.5, lr=2e-4, batch_si
 
 
 def compare_rounds(
-    start, seed=0, variants=tuple(VARIANTS), rounds=6, votes=768, steps=16, beta=2.0, lr=3e-4, batch_size=64,
-    evaluate=400, progress=None,
+    start, seed=0, variants=tuple(VARIANTS), rounds=5, votes=512, steps=16, beta=2.0, lr=3e-4, batch_size=64,
+    evaluate=300, progress=None,
 ):  # fmt: skip
     """The variants from one start on equally many votes and updates, measured after each round.
 

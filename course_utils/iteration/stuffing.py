@@ -46,7 +46,7 @@ def capped(feedback, most, month):
     invite an attacker to come early. The draw of a user does not depend on the other rows of the log.
 
     Args:
-        feedback: a log; "user_id" and "conversation_id" are read.
+        feedback: a log; "user_id", "conversation_id" and "timestamp" are read.
         most: votes that a user keeps, at least 1.
         month: a text such as "2026-11"; another month is another draw.
 
@@ -56,10 +56,12 @@ def capped(feedback, most, month):
     Raises:
         ValueError: a column is missing, the frame is empty, or `most` is below 1.
     """
-    check_feedback(feedback, ("user_id", "conversation_id"))
+    check_feedback(feedback, ("user_id", "conversation_id", "timestamp"))
     if most < 1:
         raise ValueError(f"most must be at least 1, not {most}")
-    keys = feedback["user_id"].astype(str) + "|" + feedback["conversation_id"].astype(str)
+    # the time too: a vote that was logged twice has one conversation, and the order of the rows must not decide
+    columns = ("user_id", "conversation_id", "timestamp")
+    keys = pd.Series("", feedback.index).str.cat([feedback[c].astype(str) for c in columns], sep="|")
     place = pd.Series(pd.util.hash_array((month + "|" + keys).to_numpy(dtype=object)), feedback.index)
     rank = place.groupby(feedback["user_id"]).rank(method="first")
     kept = feedback[rank <= most].copy()
