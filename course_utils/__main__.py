@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from course_utils.commands import serve
+from course_utils.commands import report, retrain, serve
 from course_utils.commands.paths import assignments
 
 
@@ -23,6 +23,10 @@ def main(arguments=None):
     lab = commands.add_parser("lab", help="open JupyterLab on your copies in work/")
     lab.add_argument("options", nargs="*", help="further options for jupyter lab, after --")
     serve.add_arguments(commands.add_parser("serve", help="serve a model to chat with and to vote on"))
+    report.add_arguments(commands.add_parser("report", help="write a week's report from the service's store"))
+    retrain.add_arguments(
+        commands.add_parser("retrain", help="retrain on a month's votes and say whether it may go out")
+    )
     commands.add_parser("doctor", help="say what is missing on this machine and how to mend it")
     asked = parser.parse_args(arguments)
 
@@ -48,6 +52,10 @@ def main(arguments=None):
         return run_tests(browser=asked.browser)
     if asked.command == "serve":
         return serve.run_service(asked)
+    if asked.command == "report":
+        return report.run_report(asked)
+    if asked.command == "retrain":
+        return retrain.run_retraining(asked)
     if asked.command == "lab":
         from course_utils.commands.lab import open_lab
 

@@ -50,3 +50,17 @@ def test_the_kept_settings_are_those_of_the_package():
 def test_trl_agrees_to_1e_minus_5():
     rows, _ = measured.read("trl_parity")
     assert ((rows.ours - rows.trl).abs() < 1e-5).all() and (rows.gradient < 1e-5).all()
+
+
+def test_the_moving_reference_drifts_farther_in_every_seed():
+    from course_utils.iteration.rounds import VARIANTS
+
+    rows, provenance = measured.read("online_kto")
+    settings = provenance["settings"]
+    assert settings["variants"] == list(VARIANTS) and len(settings["seeds"]) >= 3
+    last = rows[rows["round"] == settings["rounds"]].pivot(index="seed", columns="variant", values="kl")
+    assert len(last) == len(settings["seeds"]) and not last.isna().any(axis=None)
+    assert (last["moving, new votes"] > last["fixed, new votes"]).all()
+    assert (last["fixed, all votes"] < last["fixed, new votes"]).all()
+    votes = rows[rows["round"] == settings["rounds"]]["votes"]
+    assert set(votes) == {settings["rounds"] * settings["votes"]}  # the offline round has as many

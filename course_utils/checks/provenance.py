@@ -18,6 +18,7 @@ ANSWERS = (
     "methods",
     "trl_parity",
     "feedback",
+    "iteration",
     "evaluation",
     "serving",
     "goodhart",

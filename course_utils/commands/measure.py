@@ -62,7 +62,38 @@ def _trl_parity(say):
     return rows, {"trainers": len(rows)}
 
 
-EXPERIMENTS = {"method_comparison": _method_comparison, "trl_parity": _trl_parity}
+def _online_kto(say):
+    """Notebook 04: rounds of online KTO with a fixed and a moving reference, on new votes and on all, and one offline round."""
+    from course_utils.iteration.rounds import VARIANTS, compare_rounds
+    from course_utils.methods.start import make_start
+
+    length = {
+        "rounds": 5,
+        "votes": 512,
+        "steps": 16,
+        "beta": 2.0,
+        "lr": 3e-4,
+        "batch_size": 64,
+        "evaluate": 300,
+    }
+    rows = []
+    for seed in SEEDS:
+        start = make_start(seed, sft_steps=300, pairs=1).model
+        rows += compare_rounds(
+            start, seed, progress=lambda row: say(_round(row)), variants=tuple(VARIANTS), **length
+        )
+    return rows, {"seeds": SEEDS, "sft_steps": 300, "variants": list(VARIANTS), **length}
+
+
+EXPERIMENTS = {
+    "method_comparison": _method_comparison,
+    "trl_parity": _trl_parity,
+    "online_kto": _online_kto,
+}
+
+
+def _round(row):
+    return f"  seed {row['seed']}  {row['variant']:18} round {row['round']}  gold {row['gold']:5.2f}  KL {row['kl']:5.2f}"
 
 
 def _line(row):

@@ -1,0 +1,40 @@
+"""`python -m course_utils report`: the weekly report, from the service's store."""
+
+import sys
+
+BUSY = 75  # "try again later", as sendmail and cron understand it
+
+
+def add_arguments(parser):
+    """The command's options."""
+    parser.add_argument("--database", required=True, metavar="URL", help="of the service's store")
+    parser.add_argument("--week", required=True, metavar="2026-W47", help="an ISO week that is over")
+    parser.add_argument(
+        "--baseline-weeks",
+        type=int,
+        default=26,
+        help="weeks before it that count as normal (default %(default)s)",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the reports")
+
+
+def run_report(asked):
+    """Write the report; returns an exit status: 0, 1 for an error, 75 where another process is at work."""
+    from course_utils.iteration.report import weekly_report
+    from course_utils.serving.store import open_store
+
+    try:
+        store = open_store(asked.database)
+        try:
+            written = weekly_report(store, asked.week, asked.baseline_weeks, asked.out)
+        finally:
+            store.close()
+    except ValueError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return BUSY
+    for path in written:
+        print(path)
+    return 0

@@ -1,0 +1,66 @@
+"""`python -m course_utils retrain`: a month's votes to a decision; may be killed and called again."""
+
+import dataclasses
+import sys
+
+from course_utils.commands.report import BUSY
+
+
+def add_arguments(parser):
+    """The command's options; those of the plan are read from it when the command runs."""
+    parser.add_argument(
+        "--month", required=True, metavar="2026-11", help="the newest month that is trained on"
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--database", metavar="URL", help="of the service's store")
+    source.add_argument("--log", metavar="FILE", help="a feedback log: .csv, .parquet or .jsonl")
+    parser.add_argument(
+        "--base", required=True, metavar="DIR", help="the model that is trained, and the reference"
+    )
+    parser.add_argument("--control", metavar="DIR", help="the model to beat; by default the base")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a folder for this month")
+    parser.add_argument("--previous", nargs="*", default=[], metavar="DIR", help="folders of earlier months")
+    for name, kind, default, text in OPTIONS:
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, default=default, help=f"{text} (default {default})"
+        )
+
+
+# repeated here, so that `--help` imports no trainer; a test holds them against `Plan`
+OPTIONS = (
+    ("share_new", float, 0.5, "share of this month's votes in the mix"),
+    ("holdout", float, 0.2, "share of users and shared prompts held out"),
+    ("cap", int, 20, "most votes of a user in a month"),
+    ("rows", int, 0, "rows of the mix, 0 for all"),
+    ("beta", float, 0.5, "of KTO"),
+    ("lr", float, 2e-3, "learning rate of the LoRA"),
+    ("steps", int, 60, "updates"),
+    ("batch_size", int, 64, "votes in a batch"),
+    ("r", int, 8, "rank of the LoRA"),
+    ("checkpoint_every", int, 20, "updates"),
+    ("judgements", int, 600, "answers compared, at most"),
+    ("safety_samples", int, 20, "answers to each safety prompt"),
+    ("margin", float, 0.05, "how much more often a fault may occur"),
+    ("seed", int, 0, "of everything random"),
+)
+
+
+def run_retraining(asked):
+    """Run it; returns an exit status: 0 whatever was decided, 1 for an error, 75 where another process is at work."""
+    from course_utils.iteration.retrain import Plan, retrain
+
+    plan = Plan(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Plan)})
+    try:
+        decision = retrain(
+            asked.month, asked.out, asked.base, plan, asked.database, asked.log, asked.previous, asked.control,
+            say=lambda line: print(line, flush=True),
+        )  # fmt: skip
+    except ValueError as error:
+        print(f"retrain: {error}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return BUSY
+    print(f"{asked.month}: {decision['decision']}")
+    print("".join(f"  {reason}\n" for reason in decision["reasons"]), end="")
+    return 0
