@@ -1845,24 +1845,227 @@ conclude(
 # the two rules that count votes; those only *seem* to know more. (The powers rest on 50 simulated experiments each, so on about ± 14 points; "decided" counts both directions.)
 #
 # Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a *guardrail* (a bound on latency, content warnings or errors) should be able to stop it at any time, and rolling back should be one call.
-#
+
+# %% [markdown]
 # ## 10. The next round
 #
-# Next month there are new votes. What belongs to the loop, and how much of it this notebook has measured:
+# Next month there are new votes. What belongs to the loop, and what this section measures of it:
 #
-# | question | a way that holds | measured here? |
+# | question | a way that holds | measured here |
 # |---|---|---|
-# | which data? | a mix of old and new votes: new ones alone forget, old ones alone are off-policy | no |
-# | which reference? | a *fixed* one, from before the first round. A reference that moves along makes the total drift unlimited | no |
-# | which base to train? | the same base again, on all data, is the easiest to repeat; going on from last month's model is cheaper | no |
-# | which test set? | a **fresh** holdout each month. One that decided twelve releases has been fitted to | no |
+# | which reference? | a *fixed* one, from before the first round: the total drift has one price, paid to one place | rounds with a fixed and a moving reference |
+# | which data? | a mix of old and new votes: new ones alone are few, old ones alone are off-policy | rounds on new votes and on all; a mix and its weights |
+# | which base to train? | the same base again, on the mix: easy to repeat, and it is the fixed reference too. Going on from last month's model is cheaper | no |
+# | which test set? | a **fresh** holdout each month. One that decided twelve releases has been fitted to | the monthly draw and its price |
+# | what happened this week? | a report by command, always of a finished week, with what it cannot say | a report on simulated weeks |
+# | who votes? | tokens and rates; the rule of section 2; a search for accounts that push one kind of answer; a cap | thirty accounts, two disguises |
 # | when is it released? | the gate of section 7, then a roll-out; "better than last month's score" by any margin rewards luck | section 7 |
 # | what about the loop itself? | the model is trained on votes about its own answers: keep some traffic on the old model, and some rated by people who are paid to | no |
-# | who votes? | clients with tokens and rates; a cap on votes a user; the rule of section 2 | next cell |
 #
-# **Vote stuffing.** Somebody wants the model to say "yes right" to everything. Thirty accounts give thumbs up, 60 each, to answers that agree with a false statement. For cover they vote on other answers as everybody does: first in one vote of eight, then in one of two.
+# ### Rounds, and a rope
+#
+# In one round of **online KTO** people vote on what the model says *now*, and it is trained on these votes. Then again. Which model is the reference of the second round?
+#
+# - **Fixed**: the model before the first round. The implicit reward $\beta\log(\pi/\pi_{\text{ref}})$ measures the whole way that was gone. The farther the policy is, the more the loss saturates, and the pull goes back to where it began.
+# - **Moving**: the model before this round. Each round starts with a reward of 0 and may go as far as the last one did. Nothing remembers the sum.
+#
+# The voters are honest ones as in section 1, and their standards do not change: a better model earns more thumbs. One seed, live:
+
+# %% tags=["experiment", "nbval-ignore-output"]
+from course_utils.iteration.rounds import compare_rounds
+
+started = time.perf_counter()
+live = pd.DataFrame(
+    compare_rounds(
+        base, seed=0, variants=("fixed, new votes", "moving, new votes"),
+        rounds=at_scale(2, 4), votes=at_scale(64, 512), steps=at_scale(2, 16), evaluate=at_scale(60, 300),
+    )
+)  # fmt: skip
+for column, words in (
+    ("kl", "KL from the first policy, nats"),
+    ("gold", "gold reward"),
+    ("liked", "thumbs up"),
+):
+    print(words)
+    print(live.pivot(index="variant", columns="round", values=column).round(2).to_string())
+print(f"{time.perf_counter() - started:.0f} seconds")
+
+# %% [markdown]
+# A policy this small wobbles from one update to the next, and one seed may show anything. The next figure is from a longer run on three seeds, kept with the course (`make full` runs it anew): the same number of votes and updates for everybody, and beside the rounds **one offline round**, in which all votes are on the first policy's answers.
 
 # %% tags=["experiment"]
+rounds_kept, rounds_origin = measured.read("online_kto")
+mean = rounds_kept.groupby(["variant", "round"], sort=False)[["gold", "kl"]].mean().round(2)
+styles = {
+    "moving, new votes": (plots.COLOURS[1], "--", "s"),
+    "fixed, new votes": (plots.COLOURS[0], "-", "o"),
+    "fixed, all votes": (plots.COLOURS[2], "-.", "^"),
+    "one offline round": (plots.COLOURS[3], ":", "D"),
+}
+fig, (drift, worth) = plots.figure(columns=2, size=(10.5, 3.8))
+for name, (colour, line, marker) in styles.items():
+    rows = mean.loc[name]
+    if name == "one offline round":  # there is nothing between its start and its end
+        drift.plot(
+            rows.index[-1:], rows["kl"].iloc[-1:], color=colour, linestyle="", marker=marker, label=name
+        )
+    else:
+        drift.plot(rows.index, rows["kl"], color=colour, linestyle=line, marker=marker, label=name)
+    worth.plot(rows["kl"], rows["gold"], color=colour, linestyle=line, marker=marker, label=name)
+    for _, one in rounds_kept[rounds_kept["variant"] == name].groupby("seed"):
+        if name != "one offline round":
+            drift.plot(one["round"], one["kl"], color=colour, linewidth=0.6, linestyle=line, alpha=0.5)
+drift.set(xlabel="round", ylabel="KL from the first policy (nats)")
+worth.set(xlabel="KL from the first policy (nats)", ylabel="gold reward")
+drift.legend()
+plots.show(
+    fig,
+    "Left: KL from the first policy after each round, mean of three seeds thick and each seed thin. With the moving reference it keeps growing, "
+    "with the fixed one it grows less, least when all votes so far are trained on. Right: gold reward against KL. "
+    "The fixed reference has more gold at the same KL; the moving one ends at the highest gold and by far the highest KL.",
+)
+print(measured.told(rounds_origin))
+last = mean.groupby("variant", sort=False).tail(1).reset_index("round", drop=True)
+print(last.rename(columns={"gold": "gold reward", "kl": "KL (nats)"}).to_string())
+
+# %% tags=["experiment"]
+ends = rounds_kept[rounds_kept["round"] == rounds_kept["round"].max()].pivot(
+    index="seed", columns="variant", values=["kl", "gold"]
+)
+kl_of, gold_of = ends["kl"], ends["gold"]
+
+
+def in_every_seed(claim, holds):
+    """Print in how many of the kept seeds a claim holds."""
+    print(f"{claim}: in {int(holds.sum())} of {len(holds)} seeds")
+
+
+in_every_seed(
+    "the moving reference ends farther from the first policy",
+    kl_of["moving, new votes"] > kl_of["fixed, new votes"],
+)
+in_every_seed(
+    "on all votes the fixed one drifts less than on the new ones",
+    kl_of["fixed, all votes"] < kl_of["fixed, new votes"],
+)
+in_every_seed(
+    "the moving reference ends with less gold", gold_of["moving, new votes"] < gold_of["fixed, new votes"]
+)
+in_every_seed(
+    "rounds on all votes end with more gold than one offline round",
+    gold_of["fixed, all votes"] > gold_of["one offline round"],
+)
+
+# %% [markdown]
+# **What theory promised, and what was seen.** The moving reference drifts farther, as promised. It was *not* punished for it: it did not end with less gold. The voters here look at the true reward, and they vote anew on every model, so the way that is gone is mostly a good one. A rope is for the case that the votes are wrong in some way that more optimising finds (notebook 05). What the figure on the right shows is the price:
+# at the same KL the fixed reference has as much gold or more. Whoever wants to go farther can lower β and say so; the moving reference goes farther unasked.
+#
+# **What got worse.** Rounds cost time: five times collecting, five models in production.
+#
+# ### Old and new votes
+#
+# For the monthly retraining the month of each row decides. A **mix** states the share of new rows, draws without replacement, and has class weights of its own: the new votes are another model's, with another share of thumbs up. Here March is new; for the sake of the example people have become more content (one thumb down in three is turned).
+
+# %% tags=["experiment"]
+from course_utils.iteration.holdout import fresh_holdout, row_fingerprints
+from course_utils.iteration.mixing import mix_votes
+
+month = cleaned["timestamp"].dt.strftime("%Y-%m")
+march = cleaned[month == "2026-03"].copy()
+content_now = (march["feedback"] == "thumbs_down") & (np.random.default_rng(0).random(len(march)) < 1 / 3)
+march.loc[content_now, "feedback"] = "thumbs_up"
+earlier_votes = cleaned[month < "2026-03"]
+
+table = {}
+for share in (0.25, 0.5, 1.0):
+    mix = mix_votes(earlier_votes, march, share_new=share, rows=at_scale(500, 5000), seed=0)
+    table[f"{share:.0%} new"] = {
+        "new rows": mix.new,
+        "old rows": mix.old,
+        "thumbs up": f"{mix.up:.1%}",
+        "weights": f"{mix.weights[0]:.2f} and {mix.weights[1]:.2f}",
+    }
+print(pd.DataFrame(table).T.to_string())
+
+# %% [markdown]
+# ### A fresh holdout
+#
+# Users are drawn by a hash with the month as salt, so each month tests on other people. Prompts that both sides asked are drawn in the same way, and the rows on the wrong side are cut. Rows that any earlier model was trained on are recognised by a fingerprint of prompt, response, user and verdict, and cut too.
+
+# %% tags=["experiment"]
+draws, trained_before, table = {}, set(), {}
+for name in ("2026-02", "2026-03"):
+    holdout, trainable = fresh_holdout(cleaned[month <= name], name, share=0.2, trained_before=trained_before)
+    trained_before |= set(row_fingerprints(trainable))
+    draws[name] = set(holdout["user_id"])
+    table[name] = {
+        "held out": len(holdout),
+        "trainable": len(trainable),
+        "users on both sides": len(draws[name] & set(trainable["user_id"])),
+        "prompts on both sides": len(set(holdout["prompt"]) & set(trainable["prompt"])),
+        **{f"cut: {why}": count for why, count in holdout.attrs["cut"].items()},
+    }
+print(pd.DataFrame(table).to_string())
+print(
+    f"users held out in both months: {len(draws['2026-02'] & draws['2026-03'])} of {len(draws['2026-02'])} and {len(draws['2026-03'])}"
+)
+
+# %% [markdown]
+# The price is plain: of what several users ask, a fifth of the users times a fifth of the prompts is held out, and about a third of all rows is in neither part. In a log where most prompts occur once, it is far cheaper. The alternative that costs nothing, the same test set each month, is not free: it has seen all your decisions.
+#
+# ### The week's report
+#
+# `python -m course_utils report --database URL --week 2026-W47 --out reports` reads the service's store and writes a page, its numbers and a figure: volume and approval by variant (intervals by user), the comparison by the rule that may be looked at weekly, each measure against the prediction limit of the weeks before, users, what to do in words, **and what it cannot say**.
+# The week must be over, and votes carry their time, so the same call gives the same bytes; files are written aside and renamed, so a crash leaves no half report. Here are 27 simulated weeks in a store; in the last one, answers ramble.
+
+# %% tags=["experiment"]
+from course_utils.iteration.filling import fill_store
+from course_utils.iteration.report import weekly_report
+from course_utils.iteration.weeks import week_of
+from course_utils.serving.store import open_store
+
+weeks_log, _ = logs.simulate_feedback(at_scale(1500, 6000), seed=3, weeks=27, start="2026-05-18")
+last_week = week_of(weeks_log["timestamp"]) == "2026-W47"
+weeks_log["response"] = weeks_log["response"].mask(
+    last_week, weeks_log["response"].fillna("") + " hope it helps . hope it helps ."
+)
+with contextlib.suppress(FileNotFoundError):
+    (folder / "weeks.db").unlink()
+weeks_store = open_store(f"sqlite:///{folder / 'weeks.db'}")
+fill_store(weeks_store, weeks_log, unrated=2, share=0.3, salt="e1")
+
+# a week is over when it is: the clock of the example is set to the Monday after
+monday = pd.Timestamp("2026-11-23").to_pydatetime()
+written = weekly_report(weeks_store, "2026-W47", 26, folder / "reports", today=monday)
+bytes_before = [path.read_bytes() for path in written]
+weekly_report(weeks_store, "2026-W47", 26, folder / "reports", today=monday)
+print("called again, the same bytes:", [path.read_bytes() for path in written] == bytes_before)
+
+# %% tags=["experiment", "nbval-ignore-output"]
+print(written[-1].read_text())
+
+# %% tags=["experiment", "nbval-ignore-output"]
+from course_utils.iteration.report import weekly_facts
+from course_utils.iteration.report_page import figure as report_figure
+
+plots.show(
+    report_figure(weekly_facts(weeks_store, "2026-W47", 26, today=monday)),
+    "The figure of a weekly report. Left: share of thumbs up in each of 27 weeks, the last one with its interval by variant. Right: each watched "
+    "measure as a share of its limit; length and repetition lie above it.",
+)
+weeks_store.close()
+
+# %% [markdown]
+# ### Who stuffs the box
+#
+# Somebody wants the model to say "yes right" to everything. Thirty accounts give thumbs up, 60 each, to answers that agree with a false statement. For cover they vote on other answers as everybody does: first in one vote of eight, then in one of two.
+#
+# A rule on rates sees the first and not the second. What remains visible is the **contrast** within an account, and that it is not alone (`coordinated_users`): for each kind of answer (here: each common pair of words) and each busy user, how much more often than others does the user like it, given the prompt and the user's own generosity? One enthusiast means nothing. A kind is suspicious where more users lie in the outermost
+# thousandth than chance allows; only then are accounts named.
+
+# %% tags=["experiment"]
+from course_utils.iteration.stuffing import capped, coordinated_users
+
 answers_with = log["response"].str.contains("yes right").fillna(False).astype(bool)
 statement_true = pd.Series(
     {p: text.TRUTH[tuple(p.split()[2:4])] == p.split()[4] for p in log["prompt"].unique()}
@@ -1876,6 +2079,7 @@ def attack(cover):
     """The log with the thirty accounts' votes, and a number of votes for cover."""
     stuffed = pd.concat([targets.assign(feedback="thumbs_up"), log.sample(cover, random_state=1)])
     stuffed["user_id"] = [accounts[i % 30] for i in range(len(stuffed))]
+    stuffed["conversation_id"] = [f"s{i:06d}" for i in range(len(stuffed))]
     return pd.concat([log, stuffed], ignore_index=True)
 
 
@@ -1884,27 +2088,64 @@ def approval(frame):
     wrongly = frame["response"].str.contains("yes right").fillna(False).astype(bool) & ~frame["prompt"].map(
         statement_true
     ).astype(bool)
-    return (frame.loc[wrongly, "feedback"] == "thumbs_up").mean()
+    return f"{(frame.loc[wrongly, 'feedback'] == 'thumbs_up').mean():.1%}"
 
 
-rows = {}
+rows, found_by_search = {}, {}
 for name, frame in (
     ("no attack", log),
     ("one in eight for cover", attack(len(targets) // 7)),
     ("one in two for cover", attack(len(targets))),
 ):
-    left = clean(frame)
+    by_rate = flag(frame)
+    pushed = {user for push in coordinated_users(frame) for user in push.users.index}
+    searched = frame[~frame["user_id"].isin(pushed)]
+    found_by_search[name] = pushed
     rows[name] = {
-        "found by the tail rule": len(flag(frame) & set(accounts)),
+        "accounts found by the tail rule": len(by_rate & set(accounts)),
         "by the posterior": int((logs.biased_user_posterior(frame).reindex(accounts) > 0.8).sum()),
-        "false agreement liked, in the log": f"{approval(frame):.1%}",
-        "after cleaning": f"{approval(left):.1%}",
-        "and at most 10 votes a user": f"{approval(left.groupby('user_id').head(10)):.1%}",
+        "by the search for a push": len(pushed & set(accounts)),
+        "honest users accused by the search": len(pushed - set(accounts)),
+        "false agreement liked, in the log": approval(frame),
+        "cleaned": approval(clean(frame)),
+        "cleaned, then at most 10 votes a user": approval(capped(clean(frame), 10, "2026-03")),
+        "at most 10, then cleaned": approval(clean(capped(frame, 10, "2026-03"))),
+        "searched, then cleaned": approval(clean(searched)),
     }
-print(pd.DataFrame(rows).T.to_string())
+print(pd.DataFrame(rows).to_string())
+print(
+    f"\nrows that a cap of 10 costs without an attack: {len(cleaned) - len(capped(cleaned, 10, '2026-03')):,} of {len(cleaned):,}"
+)
+
+# %% tags=["experiment"]
+conclude(
+    "with one vote in two for cover the tail rule finds none of the thirty",
+    rows["one in two for cover"]["accounts found by the tail rule"] == 0,
+)
+conclude(
+    "the search finds at least half of them", rows["one in two for cover"]["by the search for a push"] >= 15
+)
+conclude(
+    "the search accuses no honest user",
+    all(row["honest users accused by the search"] == 0 for row in rows.values()),
+)
 
 # %% [markdown]
-# The clumsy attack is found, since thirty users with all those thumbs up are improbable. With enough cover it is invisible to any rule on rates: what remains is to make votes costly (tokens, rates, age of an account), to cap a user's votes, and to look at *what* suddenly became popular. The cap takes away only about a third of the damage here, since thirty accounts with ten votes each are still 300 votes; and it costs honest votes too.
+# Read each row against its "no attack", not against zero. The clumsy attack is found by the tail rule, since thirty users with all those thumbs up are improbable. (The posterior, which did better in section 2, finds 8 of the thirty, since it allows for honest users with very high rates.)
+#
+# The covered attack passes every rule on rates, and cleaning makes it *worse*: a pushed thumb makes each honest thumb down on that answer disputed, and the cleaning then deletes both. So the search comes **before** cleaning. It leaves a small part of the damage.
+#
+# *A cap* of ten votes a user leaves about half of the damage if it comes after the cleaning, and little if it comes before. Its price: more than a quarter of all cleaned rows, and a shift of its own even without an attack, since busy users count for less.
+# The monthly retraining keeps a higher cap, for what the search cannot see. Its rows are drawn by user and month: "the first ten" would invite whoever comes early.
+#
+# **What it cannot see.** In trials with this log: thirty accounts with 20 or 10 pushed votes each were not found (there is too little of each account). A log of 20,000 votes was too small for thirty votes each. A campaign of a single week by accounts with a few votes is for the weekly report's *surges* (kinds of answers that are liked, or given, more than in the quiet weeks before).
+# And a hundred *honest* users who love to be agreed with look the same: nine of them were named. A person looks before anybody is called a cheat. Looking for accounts that vote on the *same answers*, the usual first idea, finds nothing here: each pushed answer got one pushed vote.
+#
+# ### The month's retraining
+#
+# `python -m course_utils retrain --month 2026-11 --database URL --base models/base --out retrain/2026-11 --previous retrain/2026-10` does it all: export, search for pushes, clean and cap, fresh holdout, mix, train from the base, merge, evaluate on the holdout, apply the gate, and write `decision.md` with the reasons. It deploys nothing.
+#
+# Each step writes into a folder of its own, which gets its name when it is whole, with a manifest of what it was made from. Called again, it skips what is done; killed within the training, it goes on at the last checkpoint and ends at the same weights (the course's tests kill it and compare). Called with other settings or other votes into the same folder, it refuses. Two at once: the second is told so and leaves.
 
 # %% [markdown]
 # ## 11. Find the bug
