@@ -68,13 +68,13 @@ def _online_kto(say):
     from course_utils.methods.start import make_start
 
     length = {
-        "rounds": 5,
-        "votes": 512,
-        "steps": 16,
+        "rounds": 6,
+        "votes": 1024,
+        "steps": 24,
         "beta": 2.0,
         "lr": 3e-4,
         "batch_size": 64,
-        "evaluate": 300,
+        "evaluate": 400,
     }
     rows = []
     for seed in SEEDS:
