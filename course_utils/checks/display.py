@@ -62,11 +62,15 @@ def as_html(title, rows, last):
 
 def show(title, rows, last):
     """Display a table: HTML where the front end has it, else the text."""
-    text = as_text(title, rows, last)
-    if get_ipython() is None:  # plain Python
+    show_as(as_text(title, rows, last), as_html(title, rows, last))
+
+
+def show_as(text, page):
+    """Display something in both its forms, text and HTML; in plain Python the text."""
+    if get_ipython() is None:
         print(text)
     else:
-        display({"text/plain": text, "text/html": as_html(title, rows, last)}, raw=True)
+        display({"text/plain": text, "text/html": page}, raw=True)
 
 
 def show_report(report, exercise, hidden_seed=None):
