@@ -1,0 +1,47 @@
+"""06-final-quiz: what all its bugs share.
+
+The misconception "as-shown" is the code that the notebook shows. It fails the part that gates the
+others, so that an untouched cell earns nothing; it stands behind half fixes, so that those are named
+that fail in the same way, but less often. Any right fix passes: the checks look at what comes back,
+and at what happens to the things that were handed over.
+"""
+
+import functools
+
+from course_utils.checks.definition import Exercise, Misconception
+from course_utils.checks.observe import describe_error, observe_call
+
+_NOT_YET = "Not yet mended: "
+
+
+def bug(number, function, reference, parts, wrong, alternatives, hints, observe=observe_call):
+    """An exercise; `wrong`: (name, function, sentence), the code as it is shown under "as-shown"."""
+    names = [(name, f, _NOT_YET * (name == "as-shown") + sentence) for name, f, sentence in wrong]
+    return Exercise(
+        id=f"bug-{number:02d}",
+        function=function,
+        reference=reference,
+        parts=parts,
+        misconceptions=tuple(Misconception(*one) for one in names),
+        alternatives=alternatives,
+        hints=hints,
+        observe=observe,
+    )
+
+
+def guarded(observe):
+    """An observation in which whatever a student's code raises is a finding, not a crash."""
+
+    @functools.wraps(observe)
+    def safe(function, case):
+        try:
+            return observe(function, case)
+        except Exception as error:
+            return {"error": describe_error(error)}
+
+    return safe
+
+
+def number(value):
+    """A Python float of a number in any wrapping: float, int, numpy scalar, tensor with one element."""
+    return float(value.detach() if hasattr(value, "detach") else value)
