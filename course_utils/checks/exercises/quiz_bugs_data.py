@@ -488,6 +488,17 @@ def _merged_addmm(layers):
         }
 
 
+def _merged_and_unmerged(layers):
+    """Merged in place, copied, and taken out again."""
+    merged = {}
+    for name, layer in layers.items():
+        delta = (layer.alpha / layer.lora_A.shape[0]) * layer.lora_B.data @ layer.lora_A.data
+        layer.weight.data += delta
+        merged[name] = layer.weight.data.clone()
+        layer.weight.data -= delta
+    return merged
+
+
 def _merged_clone(layers):
     merged = {}
     for name, layer in layers.items():
@@ -570,7 +581,7 @@ BUG_21 = bug(
         ("shared-if-zero", _merged_shared_if_zero, "a layer whose adapter is still zero gives its own memory away"),
         ("as-shown", _merged_aliased, "`detach` shares the memory of the weight: each export adds the adapter to the weights that are trained on, once more each time"),
     ),
-    {"deepcopy": _merged_deepcopy, "addmm": _merged_addmm, "clone": _merged_clone},
+    {"deepcopy": _merged_deepcopy, "addmm": _merged_addmm, "clone": _merged_clone, "merged and unmerged": _merged_and_unmerged},
     (
         "Export twice and compare.",
         "Which memory does `layer.weight.detach()` have, and what does += do?",
