@@ -83,7 +83,7 @@ RUBRICS = {
                 1,
                 "the reward solved for: r = β log(π*/π_ref) + β log Z(x)",
                 {
-                    "the reward in terms of the policy": r"beta ?\(?log.{0,60}\+ ?beta ?\(?log ?z|solv\w+ for (?:the )?reward|invert|inversion",
+                    "the reward in terms of the policy": r"beta ?\(?log.{0,80}\+ ?beta ?\(?log ?\(?z|solve\w* .{0,30}for (?:the )?(?:reward|r\b)|invert|inversion",
                 },
             ),
             Point(

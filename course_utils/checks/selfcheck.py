@@ -77,7 +77,7 @@ def saved_answer(question, notebook=None):
     file = _running() if notebook is None else Path(notebook)
     if not file.is_file():
         return None, (
-            f"There is no file {file} in {Path.cwd()}. Save the notebook (Ctrl+S), or name its file: "
+            f"There is no file {file} in the folder {Path.cwd().name}. Save the notebook (Ctrl+S), or name its file: "
             f'self_check({question}, notebook="my-copy.ipynb").'
         )
     import nbformat  # takes a moment, and is needed here only

@@ -9,12 +9,13 @@
 # %% [markdown]
 # # 06 · The final quiz
 #
-# **Goal.** You have derived, built, run and measured. Now judge what others say: audit 50 statements of the
+# **Goal.** You have derived, built, run and measured. Now judge what others say: audit 55 statements of the
 # field's folklore, mend code that looks right, and answer five questions in your own words.
 #
 # | part | what | points | graded by |
 # |---|---|---|---|
-# | 1 | the claims audit: 50 statements, a verdict each, and a figure for about half of them | 76 | hidden tests: verdict and figure apart |
+# | 1 | the claims audit: 55 statements, a verdict each, and a figure for about half of them | 82 | hidden tests: verdict and figure apart |
+# | 2 | find the bug: 16 snippets of real pipelines | 46 | hidden tests |
 # | 3 | five questions, in writing | 50 | a person, by the rubric that stands with each question |
 #
 # Allow five to six hours in all; the parts can be done on different days, in any order.
@@ -34,9 +35,13 @@
 
 # %%
 import math
+import random
+import re
+from collections import Counter
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from course_utils import plots
 from course_utils.checks import check, hint, points_page, progress, recall, self_check, write_points_page
@@ -79,7 +84,10 @@ recall("06-c", "d")
 #
 # | source | what it holds |
 # |---|---|
-# | Gao, Schulman, Hilton 2022, *Scaling laws for reward model overoptimization* (arXiv 2210.10760) | A reward model of 6B parameters plays the truth ("gold"). Proxies of 3M to 3B parameters are trained on labels that it gives. Policies are pushed by best-of-n and by reinforcement learning. Results are measured points with fitted curves: gold as a function of d = √KL with two coefficients, α and β, for each method and each size of proxy. "Smooth decrease in β ... with increased RM size" (section 4.2.2). |
+# | Goodhart 1975, *Problems of monetary management* | "Any observed statistical regularity will tend to collapse once pressure is placed upon it for control purposes." |
+# | Gao, Schulman, Hilton 2022, *Scaling laws for reward model overoptimization* (arXiv 2210.10760) | A reward model of 6B parameters plays the truth ("gold"). Proxies of 3M to 3B parameters are trained on labels that it gives (section 2.1). Policies of 1.2B and 6B are pushed by best-of-n and by reinforcement learning, in all runs but those of section 3.6 without a KL penalty. Results are measured points with fitted curves: gold as a function of d = √KL with two coefficients, α and β, for each method and each size of proxy. "Smooth decrease in β ... with increased RM size" (4.2.2). A KL penalty moves a run along the same curve of gold against KL, "akin to early stopping" (3.6). As a real case they name, in footnote 10, policies in the setting of InstructGPT that give very long answers where short ones are preferred. |
+# | Li et al. 2022, *Competition-level code generation with AlphaCode* (arXiv 2203.07814) | A model is fine-tuned on solutions by people. For a new problem very many programs are sampled, those that fail the example tests are dropped, the rest is clustered, and at most ten are handed in. Of solutions that pass the tests of earlier data sets 30 to 60 % are wrong, in the authors' own set 4 %. |
+# | Stiennon et al. 2020, *Learning to summarize from human feedback* (arXiv 2009.01325) | Summaries from policies pushed against a reward model to different KL: at first better than the start, far out nonsense with a high score. |
 # | Bai et al. 2022, *Constitutional AI* (arXiv 2212.08073) | Stage 1: a model criticises and revises its answers, and is fine-tuned on the revisions. Stage 2: a model compares two answers by the principles; a preference model learns from these comparisons for harmlessness and, as in the authors' earlier work, from comparisons by people for helpfulness. Then reinforcement learning. |
 # | Rafailov et al. 2024, *Scaling laws for reward model overoptimization in direct alignment algorithms* (arXiv 2406.02900) | DPO and its relatives, trained with more and more KL, show the same hump of quality as RLHF, often before one epoch over the data is done. |
 # | Rice 1953, on classes of recursively enumerable sets | Take any property of what programs compute that some programs have and others lack. No program decides for every program whether it has the property. |
@@ -1617,6 +1625,886 @@ grade("claim-50", claim_50)
 ### END HIDDEN TESTS
 
 # %% [markdown]
+# ### Exercise: claim 51
+#
+# `claim-51` · difficulty 1/5 · about 2 minutes · 1 point (verdict)
+#
+# > Goodhart (1975) wrote: "When a measure becomes a target, it ceases to be a good measure."
+#
+# Stuck? Run `hint("claim-51")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "claim-51", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def claim_51():
+    """The verdict on claim 51, and None."""
+    ### BEGIN SOLUTION
+    # a later paraphrase by others; his sentence is about statistical regularities under control
+    return "false", None
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-claim-51", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("claim-51", claim_51)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("claim-51", claim_51)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise: claim 52
+#
+# `claim-52` · difficulty 1/5 · about 2 minutes · 1 point (verdict)
+#
+# > In the experiments of Gao et al. (2022) no person judges a response: labels and true quality both come from a reward model.
+#
+# Stuck? Run `hint("claim-52")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "claim-52", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def claim_52():
+    """The verdict on claim 52, and None."""
+    ### BEGIN SOLUTION
+    # the set-up is synthetic: a 6B model plays the truth
+    return "true", None
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-claim-52", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("claim-52", claim_52)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("claim-52", claim_52)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise: claim 53
+#
+# `claim-53` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
+#
+# > In Gao et al. (2022) reinforcement learning with a KL penalty reached no more gold at the same KL than reinforcement learning without one.
+#
+# Stuck? Run `hint("claim-53")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "claim-53", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def claim_53():
+    """The verdict on claim 53, and None."""
+    ### BEGIN SOLUTION
+    # it moved along the same curve of gold against KL, and acted like stopping earlier
+    return "true", None
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-claim-53", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("claim-53", claim_53)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("claim-53", claim_53)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise: claim 54
+#
+# `claim-54` · difficulty 1/5 · about 2 minutes · 2 points (verdict 1, figure 1)
+#
+# > Gao et al. (2022) find the same over-optimisation with proxy reward models from 1 to 175 billion parameters.
+#
+# *Figure*: the number of parameters of their largest proxy, in billions.
+#
+# Stuck? Run `hint("claim-54")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "claim-54", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def claim_54():
+    """The verdict on claim 54, and the figure."""
+    ### BEGIN SOLUTION
+    # their proxies have 3 million to 3 billion parameters
+    return "false", 3.0
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-claim-54", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("claim-54", claim_54)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("claim-54", claim_54)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise: claim 55
+#
+# `claim-55` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
+#
+# > AlphaCode uses its example tests to choose among samples. This makes it a case of selection by a verifier, and not of reinforcement learning on the results of tests.
+#
+# Stuck? Run `hint("claim-55")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "claim-55", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def claim_55():
+    """The verdict on claim 55, and None."""
+    ### BEGIN SOLUTION
+    # many samples, filtered by the example tests and clustered; no reward from tests enters the
+    # training
+    return "true", None
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-claim-55", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("claim-55", claim_55)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("claim-55", claim_55)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 2. Find the bug
+#
+# Sixteen more pieces of alignment code, after the eight of notebook 04. Each is made from a mistake that is made in earnest. Each runs, looks
+# right, and is not. You get what it is for and what was seen; the rest is yours: reproduce it on the smallest input that shows it, say why, mend it.
+#
+# The cell under each text comes with the code as it was found. Change it there. **Any right fix passes**: the tests look at what the function
+# returns, not at how. As everywhere but in part 1, the visible check says what it has seen.
+
+# %% [markdown]
+# ### Bug 09: the meter of the KL
+#
+# `bug-09` · difficulty 2/5 · about 10 minutes · 3 points
+#
+# **What it is for.** How far the policy has gone from the reference: $\mathrm{KL}(\pi\,\|\,\pi_\mathrm{ref})$ of the next token, summed over the whole vocabulary, and averaged over the counted positions of the batch. `logits` and `ref_logits` are (B, T, V), `mask` is bool (B, T), True where a position counts. The result is a scalar with a gradient into `logits`.
+#
+# **What was seen.** The policy gives one half to a word to which the reference gives one chance in a million, and shares the other half out as the reference would. By hand that is 6.2 nats. The panel shows 0.69, and so does the penalty in the loss.
+#
+# Graded: values (2), gradient into the policy's logits and inputs unchanged (1).
+#
+# Stuck? Run `hint("bug-09")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-09", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def kl_to_reference(logits, ref_logits, mask):
+    """KL(policy || reference) of the next token over the vocabulary, mean over the counted positions."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # logp = F.log_softmax(logits, dim=-1)
+    # ref_logp = F.log_softmax(ref_logits, dim=-1)
+    # kl = F.kl_div(logp, ref_logp, reduction="none", log_target=True).sum(-1)
+    # return (kl * mask).sum() / mask.sum()
+    ### MENDED
+    logp = F.log_softmax(logits, dim=-1)
+    ref_logp = F.log_softmax(ref_logits, dim=-1)
+    # F.kl_div(input, target) is KL(target || input): the expectation is taken under its second argument
+    kl = F.kl_div(ref_logp, logp, reduction="none", log_target=True).sum(-1)
+    return (kl * mask).sum() / mask.sum()
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-09", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-09", kl_to_reference)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-09", kl_to_reference)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 10: a model that does not stop
+#
+# `bug-10` · difficulty 2/5 · about 10 minutes · 3 points
+#
+# **What it is for.** Labels for fine-tuning. `input_ids` (B, T) hold prompt and completion of each row, right padded with `pad_id`; `attention_mask` (B, T) is 1 on prompt and completion, 0 on padding; `prompt_lengths` (B,) counts the prompt's tokens. The labels are the ids, with −100 on the prompt and on padding, **and nowhere else**. `pad_id` may also occur as a real token: many tokenizers have no pad token, and the end token is taken for it. A completion may hold several turns, each with an end token, or may have been cut off before its end.
+#
+# **What was seen.** After training the model answers well, and then goes on: it asks itself the next question and answers that, until `max_new_tokens`. The training loss looks as always. With another tokenizer, which has a pad token of its own, the same code trains a model that stops.
+#
+# Graded: labels (2.5), inputs unchanged (0.5).
+#
+# Stuck? Run `hint("bug-10")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-10", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def completion_labels(input_ids, attention_mask, prompt_lengths, pad_id):
+    """Labels: `input_ids`, with -100 on the prompt and on padding, and nowhere else."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # labels = input_ids.clone()
+    # labels[input_ids == pad_id] = -100
+    # positions = torch.arange(input_ids.shape[1])
+    # labels[positions < prompt_lengths[:, None]] = -100
+    # return labels
+    ### MENDED
+    labels = input_ids.clone()
+    labels[attention_mask == 0] = -100  # the place says what is padding; the id may be a real end token
+    positions = torch.arange(input_ids.shape[1])
+    labels[positions < prompt_lengths[:, None]] = -100
+    return labels
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-10", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-10", completion_labels)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-10", completion_labels)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 11: the reward of a padded row
+#
+# `bug-11` · difficulty 2/5 · about 10 minutes · 2 points
+#
+# **What it is for.** A reward model gives a score at each position, `scores` (B, T); the reward of a row is the score at its last real token. `attention_mask` (B, T) is 1 on real tokens, which stand together, and 0 on padding. **Padding may stand on the left of a row, on its right, or on both sides**, in one batch too. The result is (B,), with a gradient into `scores`.
+#
+# **What was seen.** The reward model has an accuracy of 0.74 on held-out pairs. During RL, where prompts are padded on the left so that generation can go on at the right, answers to short prompts get rewards that do not depend on how they end. A batch of one row is scored rightly.
+#
+# Graded: scores (1.5), gradient and inputs unchanged (0.5).
+#
+# Stuck? Run `hint("bug-11")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-11", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def last_token_scores(scores, attention_mask):
+    """The score at the last real token of each row: (B,)."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # last = attention_mask.sum(dim=1) - 1
+    # return scores[torch.arange(len(scores)), last]
+    ### MENDED
+    # a position, not a count: the largest one at which the mask is 1
+    positions = torch.arange(scores.shape[1])
+    last = torch.where(attention_mask == 1, positions, -1).max(dim=1).values
+    return scores[torch.arange(len(scores)), last]
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-11", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-11", last_token_scores)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-11", last_token_scores)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 12: the cached reference
+#
+# `bug-12` · difficulty 2/5 · about 10 minutes · 3 points
+#
+# **What it is for.** Reference log-probabilities for DPO are computed once and kept, since the reference does not change. `pairs` is a list of different tuples (prompt, chosen, rejected), in which prompts can repeat; `reference(pair)` is slow and gives a number. The function gives the batches of all epochs, a list of (batch of pairs, the reference's values of these pairs). Each epoch has every pair once, in a **new random order** drawn from `seed`; its last batch may be smaller. The reference is called once for each pair, whatever the number of epochs.
+#
+# **What was seen.** With the cache the run is a third faster. Its loss starts at 4.1 instead of log 2 = 0.69, which was put down to "a hard data set", and the margins of the trained model do not predict which answer people like.
+#
+# Graded: each pair has the reference's value of its own (2), a new order each epoch, one call a pair, and pairs unchanged (1).
+#
+# Stuck? Run `hint("bug-12")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-12", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def batches_with_reference(pairs, reference, batch_size, epochs, seed):
+    """Batches of all epochs: a list of (batch of pairs, the reference's values of these pairs)."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # values = [reference(pair) for pair in pairs]
+    # rng, batches = random.Random(seed), []
+    # order = list(pairs)
+    # for _ in range(epochs):
+    #     rng.shuffle(order)
+    #     for i in range(0, len(order), batch_size):
+    #         batches.append((order[i : i + batch_size], values[i : i + batch_size]))
+    # return batches
+    ### MENDED
+    rows = [(pair, reference(pair)) for pair in pairs]  # a value travels with its pair
+    rng, batches = random.Random(seed), []
+    for _ in range(epochs):
+        rng.shuffle(rows)
+        for i in range(0, len(rows), batch_size):
+            batch = rows[i : i + batch_size]
+            batches.append(([pair for pair, _ in batch], [value for _, value in batch]))
+    return batches
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-12", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-12", batches_with_reference)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-12", batches_with_reference)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 13: many small batches for a big one
+#
+# `bug-13` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** A batch that does not fit into memory is cut into micro-batches, whose gradients add up. `model(batch)` gives the loss of each token, (B, T); `batch["mask"]` (B, T) is 1.0 where a token counts and 0.0 elsewhere; micro-batches differ in shape, and one may hold no counted token. Afterwards the gradients of the model's parameters (None before) are to be those of **the mean loss over all counted tokens of all micro-batches together**, and that mean is returned, as a float. The optimiser's step is made elsewhere. One micro-batch's graph is alive at a time: `backward()` comes before the next one is computed.
+#
+# **What was seen.** The same data in the same order, with 1 × 32 and with 8 × 4 rows a step, give two different models. The one with 8 × 4 is worse on long answers and better on one-word answers. Now and then the loss is `nan`.
+#
+# Graded: loss and gradient of the big batch (2), a micro-batch without counted tokens (0.5), one graph at a time and batches unchanged (0.5).
+#
+# Stuck? Run `hint("bug-13")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-13", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def accumulate(model, micro_batches):
+    """Fill the gradients as one big batch would; return the mean loss over all counted tokens."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # total = 0.0
+    # for batch in micro_batches:
+    #     mask = batch["mask"]
+    #     loss = (model(batch) * mask).sum() / mask.sum() / len(micro_batches)
+    #     loss.backward()
+    #     total += loss.item()
+    # return total
+    ### MENDED
+    # one divisor for all: a mean of means lets a token in a short micro-batch count more than one in a long one
+    counted = sum(batch["mask"].sum() for batch in micro_batches)
+    total = 0.0
+    for batch in micro_batches:
+        loss = (model(batch) * batch["mask"]).sum() / counted
+        loss.backward()
+        total += loss.item()
+    return total
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-13", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-13", accumulate)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-13", accumulate)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 14: better than whom?
+#
+# `bug-14` · difficulty 2/5 · about 10 minutes · 2 points
+#
+# **What it is for.** Rollouts for GRPO. `sample(prompt)` draws an answer, `score(prompt, answer)` gives its reward, a float. For each of the `prompts`, which differ, `group_size` (at least 2) answers are drawn, and each gets its advantage: (reward − mean) / (standard deviation + `eps`), mean and sample standard deviation (n − 1) over the answers **to the same prompt**. The result is a list of (prompt, answer, advantage), in any order.
+#
+# **What was seen.** Easy prompts have positive advantages and hard ones negative, whatever the answers. The policy has become longer-winded on hard prompts and no better. With `prompts` of length 1, as in the unit test, all is well.
+#
+# Graded: advantages (1.5), as many rows as wanted and prompts unchanged (0.5).
+#
+# Stuck? Run `hint("bug-14")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-14", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def group_rollouts(prompts, group_size, sample, score, eps=1e-4):
+    """`group_size` answers for each prompt, each with its advantage: a list of (prompt, answer, advantage)."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # batch = list(prompts) * group_size
+    # answers = [sample(prompt) for prompt in batch]
+    # rewards = torch.tensor([score(p, a) for p, a in zip(batch, answers)], dtype=torch.float64)
+    # groups = rewards.view(-1, group_size)
+    # mean, std = groups.mean(1, keepdim=True), groups.std(1, keepdim=True)
+    # advantages = ((groups - mean) / (std + eps)).flatten()
+    # return list(zip(batch, answers, advantages.tolist()))
+    ### MENDED
+    # p, p, q, q instead of p, q, p, q: now a row of `groups` belongs to one prompt
+    batch = [prompt for prompt in prompts for _ in range(group_size)]
+    answers = [sample(prompt) for prompt in batch]
+    rewards = torch.tensor([score(p, a) for p, a in zip(batch, answers)], dtype=torch.float64)
+    groups = rewards.view(-1, group_size)
+    mean, std = groups.mean(1, keepdim=True), groups.std(1, keepdim=True)
+    advantages = ((groups - mean) / (std + eps)).flatten()
+    return list(zip(batch, answers, advantages.tolist()))
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-14", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-14", group_rollouts)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-14", group_rollouts)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 15: a clip that never clips
+#
+# `bug-15` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** PPO's inner loop. `actions` (N,) were drawn from the policy as it comes in; `policy(states)` gives logits (N, V), `advantages` is (N,). `epochs` updates are made, each on all the rollouts, with the loss mean of −min(ρA, clip(ρ, 1 − clip, 1 + clip)·A) (Schulman et al. 2017, equation 7). ρ is the policy's probability of the action now, divided by what it was **when the action was drawn**. `optimizer` holds the policy's parameters; its gradients are cleared before each update. The policy itself is returned.
+#
+# **What was seen.** The panel "share of clipped ratios" reads 0.000 in every run. With one epoch training is fine; with four, which should save rollouts, it falls apart, and a smaller `clip` does not help.
+#
+# Graded: weights after the updates (2.5), the policy itself comes back and rollouts unchanged (0.5).
+#
+# Stuck? Run `hint("bug-15")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-15", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def ppo_updates(policy, states, actions, advantages, optimizer, epochs=4, clip=0.2):
+    """`epochs` updates of the policy on one set of rollouts, each on all of them; returns the policy."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # for _ in range(epochs):
+    #     logp = policy(states).log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1)
+    #     old_logp = logp.detach()
+    #     ratio = (logp - old_logp).exp()
+    #     clipped = ratio.clamp(1 - clip, 1 + clip)
+    #     loss = -torch.minimum(ratio * advantages, clipped * advantages).mean()
+    #     optimizer.zero_grad()
+    #     loss.backward()
+    #     optimizer.step()
+    # return policy
+    ### MENDED
+    old_logp = None
+    for _ in range(epochs):
+        logp = policy(states).log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1)
+        if old_logp is None:  # those of the policy that drew the actions: taken once, before the first update
+            old_logp = logp.detach()
+        ratio = (logp - old_logp).exp()
+        clipped = ratio.clamp(1 - clip, 1 + clip)
+        loss = -torch.minimum(ratio * advantages, clipped * advantages).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return policy
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-15", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-15", ppo_updates)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-15", ppo_updates)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 16: blamed for the neighbour
+#
+# `bug-16` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** Generalised advantage estimation (Schulman et al. 2015). To waste no padding, several answers are packed into one row, one after the other. `rewards` and `values` are (T,), one a token; `ended` is bool (T,), True at the last token of each answer, so also at the last of all. The value after an answer's end is 0, and **answers do not know of each other**. The result is (T,).
+#
+# **What was seen.** Packing was to change nothing but speed. Since then the advantages of an answer depend on which answer happens to be packed behind it; most of all at its last tokens. A row with one answer gives the same numbers as before.
+#
+# Graded: advantages (2.5), inputs unchanged (0.5).
+#
+# Stuck? Run `hint("bug-16")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-16", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def packed_gae(rewards, values, ended, gamma=1.0, lam=0.95):
+    """Generalised advantage estimation of answers packed into one row, one after the other: (T,)."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # advantages, carry = torch.zeros_like(rewards), 0.0
+    # for t in reversed(range(len(rewards))):
+    #     next_value = 0.0 if ended[t] else values[t + 1]
+    #     delta = rewards[t] + gamma * next_value - values[t]
+    #     carry = delta + gamma * lam * carry
+    #     advantages[t] = carry
+    # return advantages
+    ### MENDED
+    advantages, carry = torch.zeros_like(rewards), 0.0
+    for t in reversed(range(len(rewards))):
+        if ended[t]:
+            carry = 0.0  # two things come from token t + 1, its value and this sum; both end with the answer
+        next_value = 0.0 if ended[t] else values[t + 1]
+        delta = rewards[t] + gamma * next_value - values[t]
+        carry = delta + gamma * lam * carry
+        advantages[t] = carry
+    return advantages
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-16", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-16", packed_gae)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-16", packed_gae)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 17: rare words from a sharp sampler
+#
+# `bug-17` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** Top-p (nucleus) sampling (Holtzman et al. 2019). `logits` are (B, V), without ties. The softmax of `logits / temperature` is taken; of each row the smallest set of most likely tokens is kept whose probabilities sum to at least `p` (0 < p ≤ 1); all others get 0; what is kept is scaled to sum to 1. The result is (B, V), **in the order of the vocabulary**.
+#
+# **What was seen.** Greedy decoding is fine. With sampling at p = 0.9 the model writes words that it holds for next to impossible, and its log-probabilities of its own answers are far below those of any other text. In a unit test with two tokens all is right.
+#
+# Graded: probabilities (2.5), inputs unchanged (0.5).
+#
+# Stuck? Run `hint("bug-17")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-17", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def nucleus(logits, p, temperature=1.0):
+    """The probabilities that top-p sampling draws from: (B, V), in the order of the vocabulary."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # probs, order = torch.softmax(logits / temperature, dim=-1).sort(dim=-1, descending=True)
+    # before = probs.cumsum(dim=-1) - probs  # the sum of all that are more likely
+    # kept = torch.where(before < p, probs, 0.0)
+    # kept = kept / kept.sum(dim=-1, keepdim=True)
+    # return kept.gather(-1, order)
+    ### MENDED
+    probs, order = torch.softmax(logits / temperature, dim=-1).sort(dim=-1, descending=True)
+    before = probs.cumsum(dim=-1) - probs  # the sum of all that are more likely
+    kept = torch.where(before < p, probs, 0.0)
+    kept = kept / kept.sum(dim=-1, keepdim=True)
+    # order[k] is where the k-th was taken from, so it must be written there; gather would read from there, once more
+    return torch.zeros_like(kept).scatter(-1, order, kept)
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-17", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-17", nucleus)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-17", nucleus)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 18: sixteen times the same answer
+#
+# `bug-18` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** Rollouts that can be repeated. `sample(prompt, rng)` draws an answer with a numpy `Generator`. For each of the `prompts` the function draws `group_size` answers: a list of lists, a list a prompt, in the order of the prompts. The same `seed` gives the same answers. A run calls it round by round with the seeds 0, 1, 2, …; **all answers are independent, within a group, across prompts, and across rounds**, so no two of them may be drawn from the same random numbers.
+#
+# **What was seen.** Every group of sixteen answers is sixteen times the same one, so the group's standard deviation is 0 and nothing is learned. A colleague has mended it with `seed + k`; since then the groups have different answers, but the random numbers of round 7 are those of round 6, moved by one place.
+#
+# Graded: independent within groups, across prompts and rounds (2), each prompt has its group and the same seed gives the same answers (1).
+#
+# Stuck? Run `hint("bug-18")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-18", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def sample_groups(prompts, sample, group_size, seed):
+    """`group_size` independent answers for each prompt: a list of lists. The same seed, the same answers."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # groups = []
+    # for prompt in prompts:
+    #     answers = []
+    #     for _ in range(group_size):
+    #         rng = np.random.default_rng(seed)  # so that a run can be repeated
+    #         answers.append(sample(prompt, rng))
+    #     groups.append(answers)
+    # return groups
+    ### MENDED
+    rng = np.random.default_rng(seed)  # one generator for the round: it goes on from answer to answer
+    groups = []
+    for prompt in prompts:
+        answers = []
+        for _ in range(group_size):
+            answers.append(sample(prompt, rng))
+        groups.append(answers)
+    return groups
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-18", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-18", sample_groups)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-18", sample_groups)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 19: mismatched pairs
+#
+# `bug-19` · difficulty 4/5 · about 25 minutes · 4 points
+#
+# **What it is for.** KTO's reference point is estimated on pairs of a prompt and a completion that was written for *another* prompt (Ethayarajh et al. 2024). `prompts` and `completions` are lists of equal length, a row each; prompts can repeat, side by side or not, and the completions differ. The function returns the completions rearranged, each used once, so that **none stands at a prompt for which it, or a row of equal prompt, was written**. Where there is no such rearrangement: `ValueError`.
+#
+# **What was seen.** On a log in which each prompt has one answer, the estimated KL stays small. On a new log, sorted by prompt with four answers to each, it grows as fast as the rewards of the liked answers do, and the loss hardly moves.
+#
+# Graded: no completion at a prompt it was written for and each used once (3), ValueError where there is no way (0.5), inputs unchanged (0.5).
+#
+# Stuck? Run `hint("bug-19")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-19", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def mismatched(prompts, completions):
+    """The completions rearranged so that none stands at a prompt for which it, or a row of equal prompt, was written."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # # each prompt gets the completion of the next row
+    # return completions[1:] + completions[:1]
+    ### MENDED
+    n, largest = len(prompts), max(Counter(prompts).values())
+    if 2 * largest > n:
+        raise ValueError("more than half of the rows have the same prompt")
+    # sorted, rows of one prompt stand together; a shift by the largest group passes over all of them,
+    # and since that is at most half of the rows it does not come round to them from the other side
+    order = sorted(range(n), key=lambda i: prompts[i])
+    found = list(completions)
+    for place, i in enumerate(order):
+        found[i] = completions[order[(place + largest) % n]]
+    return found
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-19", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-19", mismatched)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-19", mismatched)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 20: a row that is too long
+#
+# `bug-20` · difficulty 2/5 · about 10 minutes · 2 points
+#
+# **What it is for.** Prompt and completion, lists of ids, must fit into `max_length` ≥ 1 tokens together. The completion goes first: it keeps its first `max_length` tokens. The prompt then keeps **as many of its last tokens as there is room for**. Returned is (prompt, completion).
+#
+# **What was seen.** `max_length` is 1,024. After nine hours training stops for lack of memory: a row has 9,300 tokens. Its completion alone has 1,400; rows with short completions have never been too long.
+#
+# Graded: what is kept (1.5), inputs unchanged (0.5).
+#
+# Stuck? Run `hint("bug-20")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-20", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def fit(prompt, completion, max_length):
+    """(prompt, completion) cut to at most `max_length` tokens together."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # completion = completion[:max_length]
+    # room = max_length - len(completion)
+    # return prompt[-room:], completion
+    ### MENDED
+    completion = completion[:max_length]
+    room = max_length - len(completion)
+    # not prompt[-room:], which for a room of 0 is the whole prompt
+    return prompt[max(len(prompt) - room, 0) :], completion
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-20", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-20", fit)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-20", fit)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 21: an export while training
+#
+# `bug-21` · difficulty 3/5 · about 15 minutes · 3 points
+#
+# **What it is for.** Every thousand steps the model is exported with its adapters merged in, and then training goes on. `layers` is a dict, name → layer with `layer.weight` (out, in), which is frozen, `layer.lora_A` (r, in), `layer.lora_B` (out, r) and `layer.alpha`, a number. The function returns a dict, name → weight + alpha / r · lora_B lora_A. **The layers stay as they are**, and what was returned does not change when they do, nor does it hang on a graph.
+#
+# **What was seen.** The first export is right. The loss jumps up at every thousandth step and comes down again. The last export, merged by another tool from the stored adapter and the original base, is quite another model.
+#
+# Graded: two exports one after the other and layers as they were (2), fixed when training goes on and no graph (1).
+#
+# Stuck? Run `hint("bug-21")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-21", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def merged_weights(layers):
+    """The weights with their adapters merged in, {name: tensor}, for an export; training then goes on."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # merged = {}
+    # with torch.no_grad():
+    #     for name, layer in layers.items():
+    #         merged[name] = layer.weight.detach()
+    #         merged[name] += layer.alpha / layer.lora_A.shape[0] * (layer.lora_B @ layer.lora_A)
+    # return merged
+    ### MENDED
+    merged = {}
+    with torch.no_grad():
+        for name, layer in layers.items():
+            # `detach` gives the same memory without a graph; `clone` gives memory of its own, which += may change
+            merged[name] = layer.weight.detach().clone()
+            merged[name] += layer.alpha / layer.lora_A.shape[0] * (layer.lora_B @ layer.lora_A)
+    return merged
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-21", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-21", merged_weights)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-21", merged_weights)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 22: one half, always
+#
+# `bug-22` · difficulty 1/5 · about 10 minutes · 2 points
+#
+# **What it is for.** A model judges pairs of answers. Judges like the first place, or the last, so every pair is judged in both orders. `judge(prompt, first, second)` gives `"first"`, `"second"` or `"tie"`. Each of the 2n verdicts counts 1 if it is for *our* answer, ½ if it is a tie, 0 otherwise; the result is their mean, a float.
+#
+# **What was seen.** Since both orders are asked every comparison comes out near 50 %, even that of a 70B model with a 1B model. With a judge that likes the first place all are a little above, with another a little below.
+#
+# Graded: the rate (1.5), each pair asked once in each order and inputs unchanged (0.5).
+#
+# Stuck? Run `hint("bug-22")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-22", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def judged_rate(judge, prompts, ours, theirs):
+    """Our win rate by a judge that sees every pair in both orders; a float."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # points = {"first": 1.0, "tie": 0.5, "second": 0.0}
+    # total = 0.0
+    # for prompt, a, b in zip(prompts, ours, theirs):
+    #     total += points[judge(prompt, a, b)]
+    #     total += points[judge(prompt, b, a)]
+    # return total / (2 * len(prompts))
+    ### MENDED
+    points = {"first": 1.0, "tie": 0.5, "second": 0.0}
+    total = 0.0
+    for prompt, a, b in zip(prompts, ours, theirs):
+        total += points[judge(prompt, a, b)]
+        total += 1.0 - points[judge(prompt, b, a)]  # ours is the second one here
+    return total / (2 * len(prompts))
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-22", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-22", judged_rate)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-22", judged_rate)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 23: a verifier that believes all
+#
+# `bug-23` · difficulty 2/5 · about 15 minutes · 3 points
+#
+# **What it is for.** The reward of RLVR: is the final answer in `text` the number `answer`? The final answer is what stands after the **last** `Answer:`, up to the end of the text. It must be one number, with nothing beside it but blanks and perhaps a full stop at the end; "12 or 13" is no answer. Numbers are compared as numbers: `1,250.0` is 1250. A text without `Answer:` is not correct, nor is one whose final answer is not a number. The result is True or False.
+#
+# **What was seen.** The reward climbs to 0.97. The texts have become long; each ends in "Answer: 1 Answer: 2 Answer: 3" and so on up to a hundred.
+#
+# Graded: the final answer decides (2), numbers as numbers and texts without an answer (1).
+#
+# Stuck? Run `hint("bug-23")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-23", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def is_correct(text, answer):
+    """Whether the final answer in `text`, after the last "Answer:", is the number `answer`."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # found = re.findall(r"Answer:\s*(-?\d[\d,]*(?:\.\d+)?)", text)
+    # return any(float(number.replace(",", "")) == answer for number in found)
+    ### MENDED
+    _, mark, final = text.rpartition("Answer:")  # the last one; what stands before it may say anything
+    final = final.strip().removesuffix(".").replace(",", "")
+    if not mark or not re.fullmatch(r"-?\d+(\.\d+)?", final):  # the whole of it, not a part
+        return False
+    return float(final) == answer
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-23", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-23", is_correct)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-23", is_correct)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Bug 24: the winner of forty
+#
+# `bug-24` · difficulty 4/5 · about 25 minutes · 4 points
+#
+# **What it is for.** Forty checkpoints (of other seeds, betas, steps) have been run on the same prompts. `scores` is an array (M, N), the score of each checkpoint on each prompt; the prompts are a random sample, in random order. The function returns a good checkpoint, as an int, and an estimate of its mean score over *all* prompts that users might ask, as a float. **The estimate must be unbiased**: over many samples of prompts it is right on average, although the checkpoint was chosen by the same sample. It is to be no less exact than a fifth of the prompts allow. The same `seed` gives the same report; any way of choosing does that finds a checkpoint that is clearly the best. `scores` is not changed.
+#
+# **What was seen.** "Best of the sweep: 57 %", says the report. In production it is 50 %, like all the others. The next sweep has more checkpoints; its winner has 59 % in the report, and 50 % in production.
+#
+# Graded: estimates right on average and a good choice (3), no further off than sampling allows (0.5), same seed same report and inputs unchanged (0.5). "On average" is a matter of 60 to 120 samples of 200 prompts each; a bias below 0.9 standard errors of a mean of all prompts passes, that of the code as found is about 2.2.
+#
+# Stuck? Run `hint("bug-24")` in a new cell.
+
+
+# %% nbgrader={"grade": false, "grade_id": "bug-24", "locked": false, "schema_version": 3, "solution": true, "task": false}
+def report_best(scores, seed):
+    """(checkpoint, estimate): a good checkpoint, and an unbiased estimate of its mean score."""
+    ### BEGIN SOLUTION
+    ### AS FOUND
+    # means = scores.mean(axis=1)
+    # best = int(means.argmax())
+    # return best, float(means[best])
+    ### MENDED
+    # the prompts that chose cannot judge: the largest of many means is large by luck, too
+    order = np.random.default_rng(seed).permutation(scores.shape[1])
+    choosing, judging = np.array_split(order, 2)
+    best = int(scores[:, choosing].mean(axis=1).argmax())
+    return best, float(scores[best, judging].mean())
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "grade_id": "test-bug-24", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+from course_utils.checks import check
+
+check("bug-24", report_best)
+### BEGIN HIDDEN TESTS
+from course_utils.checks import grade
+
+grade("bug-24", report_best)
+### END HIDDEN TESTS
+
+# %% [markdown]
 # ## 3. Five questions
 #
 # They are those of the practice questions at the ends of notebooks 01 to 05. If you wrote them there, do not copy: write again from memory, then compare.
@@ -1748,7 +2636,7 @@ self_check(2)
 #
 # *6 of 10.* Table: all rows but GRPO's, which may have a learned reward (3½ of 4). Reference (1 of 1). Costs by counting (1 of 1). Four failures with a mechanism; ORPO's coupling and the judge of Constitutional AI are missing (1 of 2). Choice by kind of data, without evidence (½ of 1). Optimiser and reward source are not told apart (0 of 1). That is 7; minus 1 for the checker that cannot be fooled: **6**.
 #
-# **About 9 points.** "| method | reward model | feedback | samples | reference | stages |: PPO | yes | pairs, customarily | its own | yes | SFT, RM, RL. DPO, IPO | no (implicit) | pairs | a fixed set | yes, can be cached | SFT and one. KTO | no | votes | a fixed set | yes | SFT and one. ORPO | no | pairs | a fixed set | none | one. SimPO | no | pairs | a fixed set | none | SFT and one. Constitutional AI | yes, on AI labels | principles | its own | in stage two | revise and fine-tune, then RL. Online DPO | an annotator, often a reward model | judgements of fresh pairs | its own | yes, fixed | SFT and one. GRPO | verifier or reward model | rewards of groups | its own | with the KL term | RL, often after SFT.
+# **About 9 points.** "The table, row by row (reward model; feedback; samples; reference; stages). PPO: yes; pairs, customarily; its own; yes; SFT, reward model, RL. DPO, IPO: no, it is implicit; pairs; a fixed set; yes, can be cached; SFT and one. KTO: no; votes; a fixed set; yes; SFT and one. ORPO: no; pairs; a fixed set; none; one. SimPO: no; pairs; a fixed set; none; SFT and one. Constitutional AI: yes, on AI labels; principles; its own; in stage two; fine-tuning on revisions, then RL. Online DPO: an annotator, often a reward model; judgements of fresh pairs; its own; yes, fixed; SFT and one. GRPO: verifier or reward model; rewards of groups; its own; with the KL term; RL, often after SFT.
 #
 # Costs are counts, forward 1 and backward 2: DPO 8 a pair, 6 with a cache; ORPO and SimPO 6; KTO 6 a vote, so 1.5 times DPO for the same responses. PPO and GRPO write responses as well, one token after the other, and that dominates their wall-clock time. The only published pair of times I know (Tülu 3) differs in more than the method.
 #

@@ -1,5 +1,6 @@
 """06-final-quiz: the claims audit and the bugs."""
 
+from course_utils.checks.exercises.quiz_bugs import BUGS
 from course_utils.checks.exercises.quiz_claims import build
 from course_utils.checks.exercises.quiz_claims_goodhart import GOODHART
 from course_utils.checks.exercises.quiz_claims_losses import LOSSES
@@ -10,7 +11,7 @@ from course_utils.checks.questions import RecallQuestion
 
 CLAIMS = (*THEORY, *LOSSES, *METHODS, *PRACTICE, *GOODHART)
 
-EXERCISES = tuple(build(claim) for claim in CLAIMS)
+EXERCISES = (*(build(claim) for claim in CLAIMS), *BUGS)
 
 RECALL = (
     RecallQuestion(

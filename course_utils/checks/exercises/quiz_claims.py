@@ -200,7 +200,7 @@ def places(claim):
 
 
 def _place(spot):
-    return f'"{spot}"' if " " in spot else f"exercise `{spot}`"
+    return f"exercise `{spot}`" if spot == spot.lower() else f'"{spot}"'
 
 
 def _hints(claim):

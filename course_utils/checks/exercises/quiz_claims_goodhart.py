@@ -1,4 +1,4 @@
-"""Claims 40 to 50: what is said of Goodhart's law, over-optimisation and verifiers."""
+"""Claims 40 to 55: what is said of Goodhart's law, over-optimisation and verifiers."""
 
 from course_utils.checks.exercises.quiz_claims import Claim, Slip
 
@@ -167,5 +167,63 @@ GOODHART = (
         ),
         difficulty=1,
         minutes=2,
+    ),
+    Claim(
+        51,
+        'Goodhart (1975) wrote: "When a measure becomes a target, it ceases to be a good measure."',
+        "false",
+        "a later paraphrase by others; his sentence is about statistical regularities under control",
+        "Is it the sentence that he wrote, word by word?",
+        (_CARDS,),
+        difficulty=1,
+        minutes=2,
+    ),
+    Claim(
+        52,
+        "In the experiments of Gao et al. (2022) no person judges a response: labels and true quality both come from a reward model.",
+        "true",
+        "the set-up is synthetic: a 6B model plays the truth",
+        "Who gives the labels that the proxies are trained on, and who measures gold?",
+        (_CARDS,),
+        difficulty=1,
+        minutes=2,
+    ),
+    Claim(
+        53,
+        "In Gao et al. (2022) reinforcement learning with a KL penalty reached no more gold at the same KL than reinforcement learning without one.",
+        "true",
+        "it moved along the same curve of gold against KL, and acted like stopping earlier",
+        "Did the penalty change the curve of gold against KL, or where on it a run ends?",
+        (_CARDS, (_05, "early-stop")),
+    ),
+    Claim(
+        54,
+        "Gao et al. (2022) find the same over-optimisation with proxy reward models from 1 to 175 billion parameters.",
+        "false",
+        "their proxies have 3 million to 3 billion parameters",
+        "Which sizes of proxies did they train?",
+        (_CARDS,),
+        "the number of parameters of their largest proxy, in billions",
+        3.0,
+        0.1,
+        (("millions", 1000),),
+        (
+            Slip(
+                "the gold model",
+                6.0,
+                "this is the model that plays the truth, and the largest policy; a proxy is asked for.",
+            ),
+            Slip("as claimed", 175.0, "this is the statement's own number; look at what the proxies were."),
+        ),
+        difficulty=1,
+        minutes=2,
+    ),
+    Claim(
+        55,
+        "AlphaCode uses its example tests to choose among samples. This makes it a case of selection by a verifier, and not of reinforcement learning on the results of tests.",
+        "true",
+        "many samples, filtered by the example tests and clustered; no reward from tests enters the training",
+        "Do the results of the tests change the model's weights?",
+        (_CARDS, (_05, "best-of-n-reward")),
     ),
 )
