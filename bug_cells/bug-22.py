@@ -7,7 +7,7 @@
 #
 # **What was seen.** Since both orders are asked every comparison comes out near 50 %, even that of a 70B model with a 1B model. With a judge that likes the first place all are a little above, with another a little below.
 #
-# Graded: the rate (1.5), each pair asked once in each order and inputs unchanged (0.5).
+# Graded: the rate, from each pair once in each order (1.5), inputs unchanged (0.5).
 #
 # Stuck? Run `hint("bug-22")` in a new cell.
 

@@ -226,6 +226,7 @@ BUG_19 = bug(
     ),
     (
         ("rolled-back", _rolled_back, "rolling the other way changes nothing: neighbours can have the same prompt"),
+        ("rolled-by-two", lambda prompts, completions: completions[2:] + completions[:2], "a fixed shift passes over groups up to that size, and only where their rows stand together"),
         ("rolled-by-largest", _rolled_by_largest, "the shift passes over a group only where its rows stand together"),
         ("rolled-until-free", _rolled_until_free, "there may be no shift without a match, and a rearrangement all the same"),
         ("reversed", _reversed, "the middle of the batch, and whatever is symmetric, still meets its own prompt"),

@@ -147,8 +147,8 @@ BUG_22 = bug(
     "judged_rate",
     judged_rate,
     (
-        Part("the rate", 1.5, _judged_cases, ("rate",)),
-        Part("each pair asked once in each order, inputs unchanged", 0.5, _judged_cases, ("asked", "inputs")),
+        Part("the rate, from each pair once in each order", 1.5, _judged_cases, ("rate", "asked")),
+        Part("inputs unchanged", 0.5, _judged_cases, ("inputs",)),
     ),
     (
         ("one-order", _judged(lambda there, back: there.mean()), "only the order with ours in front counts: the judge's liking for a place is in the rate"),
@@ -503,10 +503,11 @@ def _how_wrong(bias, means, picks, estimates, spacing):
     """A bias in words: its size, and what the estimates are close to."""
     own = np.abs(estimates - means[np.arange(len(means)), picks]) / spacing
     close = " to the checkpoint's own mean over all prompts"
+    size = max(round(abs(bias)), 1)
     return (
-        f"on average about {max(round(abs(bias)), 1)} standard errors too {'high' if bias > 0 else 'low'}"
+        f"on average about {size} standard error{'s' * (size > 1)} too {'high' if bias > 0 else 'low'}"
         f"{', and equal' + close if own.max() < 1e-6 else ', and close' + close if own.max() < 0.75 else ''}"
-        f"{', which is the largest' if (picks == means.argmax(1)).all() else ''}"
+        f"{', for the best checkpoint of all prompts' if (picks == means.argmax(1)).all() else ''}"
     )
 
 
@@ -579,6 +580,7 @@ BUG_24 = bug(
         ("reported-on-both", _best_of_halves, "the choice is made on one half, but that half is in the report as well"),
         ("test-chosen", _best_on_test, "there are two halves, and the choice is made on the one that is reported"),
         ("with-replacement", _overlapping, "the two samples of prompts are drawn with replacement, and share many prompts"),
+        ("one-error-lower", _best_with(lambda s, b, rng: s[b].mean() - s[b].std() / np.sqrt(s.shape[1])), "one standard error is taken off: too little where forty are alike, too much where the choice is clear"),
         ("lower-bound", _best_with(lambda s, b, rng: s[b].mean() - 2 * s[b].std() / np.sqrt(s.shape[1])), "a lower bound came back: where the choice is clear it is too low"),
         ("mean-of-all", _best_with(lambda s, b, rng: s.mean()), "the mean over all checkpoints, or a middling one's, says nothing about the chosen one where they differ"),
         ("second-best", _best_with(lambda s, b, rng: np.sort(s.mean(1))[-2]), "the second best mean was chosen by the same sample too"),

@@ -71,6 +71,12 @@ def _not_turned_back(rewards, group_size, eps):
     return _by_rows(rewards.view(group_size, -1).T.flatten(), group_size, eps)
 
 
+def _grouped_mixed_up(prompts, group_size, sample, score, eps=1e-4):
+    """The answers and advantages are right, the prompts beside them are in another order."""
+    rows = group_rollouts(prompts, group_size, sample, score, eps)
+    return [(prompt, a, x) for prompt, (_, a, x) in zip(list(prompts) * group_size, rows, strict=True)]
+
+
 def _grouped_one_answer(prompts, group_size, sample, score, eps=1e-4):
     answers = {prompt: sample(prompt) for prompt in prompts}
     return group_rollouts(prompts, group_size, answers.get, score, eps)
@@ -114,8 +120,11 @@ def _observe_groups(function, case):
     found = {(prompt, answer): number(advantage) for prompt, answer, advantage in rows}
     wanted = [(p, f"answer {k + 1} to {p}") for p in prompts for k in range(group_size)]
     missing = [one for one in wanted if one not in found]
+    strange = [a for p, a in found if not str(a).endswith(f"to {p}")]
     return {
-        "advantages": Missing(f"{missing[0][1]!r} has no advantage")
+        "advantages": Missing(f"{strange[0]!r} stands beside another prompt")
+        if strange
+        else Missing(f"{missing[0][1]!r} has no advantage")
         if missing
         else [found[one] for one in wanted],
         "rows": f"{len(rows)} rows, {len(set(found) - set(wanted))} of them for answers too many",
@@ -158,6 +167,7 @@ BUG_14 = bug(
         ("by-round", _grouped(_round_robin, _by_round), "the rewards are arranged by rounds now, but still compared across prompts"),
         ("not-turned-back", _grouped(_round_robin, _not_turned_back), "the groups are right, but their advantages go to the answers in another order"),
         ("columns-of-repeated", _grouped(_repeated, _by_columns), "the prompts are repeated in another order now, and the rewards are cut in another way too: two changes that undo each other"),
+        ("prompts-mixed-up", _grouped_mixed_up, "the answers stand beside other prompts than those they were drawn for"),
         ("one-answer", _grouped_one_answer, "each prompt has one answer, repeated; the answers of a group are drawn one by one"),
         ("negative", _grouped(_repeated, lambda r, g, eps: -_by_rows(r, g, eps)), "the sign is wrong: a better answer has the smaller advantage"),
         ("as-shown", _grouped(_round_robin, _by_rows), "answers to different prompts are compared: the list of prompts is repeated as a whole, and cut as if each prompt were"),
@@ -510,6 +520,7 @@ BUG_16 = bug(
     ),
     (
         ("carry-one-late", _packed(carry_cut=lambda e, t: t > 0 and e[t - 1]), "the sum is cut at the wrong token: one beside the end"),
+        ("carry-one-early", _packed(carry_cut=lambda e, t: t + 1 < len(e) and e[t + 1]), "the sum starts anew one token too far on: the end of an answer does not reach the token before it, and still hears of the next answer"),
         ("carry-cut-only", _packed(value_cut=_never), "the sum is cut now, but the value of the next answer's first token is looked at again"),
         ("nothing-cut", _packed(_never, _never), "neither the sum nor the next value ends with the answer"),
         ("ends-zeroed", _packed_zeroed, "the last token of an answer gets no advantage any more"),

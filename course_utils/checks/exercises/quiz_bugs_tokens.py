@@ -274,6 +274,7 @@ BUG_11 = bug(
         ("last-column", lambda s, m: s[:, -1], "the last column is padding where a row is padded on the right"),
         ("by-batch", _last_by_batch, "one side is assumed for the whole batch; rows can differ"),
         ("by-row", _last(_last_by_row), "a row with padding on both sides is still read at the wrong place"),
+        ("before-first-pad", _last(lambda m: (m == 0).int().argmax(1) - 1), "the first pad need not be the one behind the last token: a row can be padded on both sides"),
         ("first-token", _last(lambda m: m.argmax(1)), "this is the first real token"),
         ("one-behind", _last(lambda m: (m.argmax(1) + m.sum(1)).clamp(max=m.shape[1] - 1)), "this is the position behind the last real token, or the last column"),
         ("one-before", _last(lambda m: m.argmax(1) + m.sum(1) - 2), "this is the position before the last real token"),
