@@ -86,6 +86,38 @@ def test_the_loss_counts_in_any_spelling(text):
     assert gap == []
 
 
+TERSE = {
+    1: r"""We solve $\max_\pi \mathbb{E}_{y\sim\pi}[r(x,y)] - \beta \mathrm{KL}(\pi\|\pi_{\text{ref}})$. The solution is
+    $\pi^*(y|x) = \frac{1}{Z(x)}\pi_{\text{ref}}(y|x) e^{r(x,y)/\beta}$; $Z$ is intractable as it sums over every string. Rearranged,
+    $r = \beta\log\frac{\pi^*}{\pi_{\text{ref}}} + \beta \log Z(x)$. In BT only the difference $r_w - r_l$ matters, so $Z$ cancels. The NLL is
+    $-\log \sigma(\beta \log ...)$. The LM secretly is the reward model, identified up to a shift by a function of the prompt. No separate RM, no
+    value network, no rollouts. Two networks instead of 4; ref logps can be pre-computed. Caveats: offline data without coverage, BT might be
+    violated, it still overoptimizes, equivalence needs realizability.""",
+    2: r"""For each x: $L = \sum_y \pi(y)[r - \beta\log\frac{\pi}{\pi_{ref}}] + \lambda_x(1-\sum\pi)$. Stationarity gives $\pi\propto \pi_{ref}e^{r/\beta}$.
+    Strictly concave, so a global max; $\pi>0$ where ref is. $Z(x)=\sum_y \pi_{ref}e^{r/\beta}$. $r=\beta\log\frac{\pi^*}{\pi_{ref}}+\beta\log Z(x)$, the last
+    term independent of y. BT: $p=\sigma(r_w-r_l)$; the log Z terms cancel. MLE: $L(\theta)=-\mathbb{E}_{D}[\log\sigma(\beta h_\theta)]$, assuming BT and
+    realizability. $\nabla L = -\beta \mathbb{E}[\sigma(-\beta h)(\nabla\log\pi_w-\nabla\log\pi_l)]$; only the margin increases. Code: mask prompt and
+    padding with -100, sum token logps, torch.no_grad() for ref, loss at init = 0.693.""",
+    5: """Gao, Schulman & Hilton use a 6B gold RM, proxies below it; BoN: d(alpha - beta d), RL: d(alpha - beta log d), d = sqrt(KL). Bigger RMs and more data
+    reduce beta. KL penalties act as early stopping. Regressional against adversarial Goodhart. The boat of CoastRunners is documented. DPO: an
+    implicit RM; Rafailov 2024, overoptimization; likelihood displacement; deterministic preferences diverge; length bias because the implicit reward
+    sums over tokens; online DPO needs an annotator. RLVR: verifiers are proxies with false positives (AlphaCode), models edit unit tests or call
+    sys.exit(0) (Baker); answer extraction by regex is exploited; correct is not harmless; OK if the verifier is complete. Fundamental: the spec gap,
+    distribution shift, scalable oversight. Ensembles help but share blind spots. Early stopping. PRMs are learned too.""",
+}
+
+
+@pytest.mark.parametrize("question", TERSE)
+def test_a_terse_full_answer_with_abbreviations_leaves_next_to_nothing(question):
+    assert missing(question, TERSE[question]) <= 1, gaps(question, TERSE[question])
+
+
+@pytest.mark.parametrize("question", RUBRICS)
+def test_an_answer_to_something_else_mentions_next_to_nothing(question):
+    text = "Tomatoes want sun, water in the morning and a stake. Take out side shoots once a week, and feed them when the first fruit shows."
+    assert missing(question, text) >= missing(question, "") - 1
+
+
 def test_it_says_that_it_does_not_grade(capsys):
     self_check(1, "Rewards and policies are one-to-one.")
     said = capsys.readouterr().out

@@ -28,10 +28,8 @@ class Rubric:
 
 # Spellings of formulas, LaTeX or not, that become one.
 _SPELLINGS = (
-    (
-        r"\\(?:text|mathrm|mathbb|mathcal|operatorname|hat|big|bigg|left|right|log|exp|sum|sigma|pi|beta|lambda|nabla|frac|gamma|tau|sqrt|mid|succ)\b",
-        lambda m: " " + m[0][1:] + " ",
-    ),
+    (r"\\(?:text|mathrm|mathbb|mathbf|mathcal|operatorname|hat|bar|[bB]igg?[lrm]?|left|right|d?frac)\b", " "),
+    (r"\\([A-Za-z]+)", r" \1 "),
     (r"π", " pi "),
     (r"β", " beta "),
     (r"σ", " sigma "),
@@ -76,7 +74,7 @@ RUBRICS = {
                 {
                     "the optimum as reference times exp(r/β)": r"\bexp\b|exponential|\be \(?r",
                     "Z(x)": r"\bz ?\(|\bz\b|partition function|normali[sz]",
-                    "why Z(x) is out of reach": r"intractab|cannot be (?:computed|summed|evaluated)|nobody can compute|can't be (?:computed|summed)|infeasible|(?:all|every) (?:possible )?(?:response|text|answer|completion|sequence)",
+                    "why Z(x) is out of reach": r"intractab|cannot be (?:computed|summed|evaluated)|nobody can compute|can't be (?:computed|summed)|infeasible|(?:all|every) (?:possible )?(?:response|text|answer|completion|sequence)|every (?:possible )?(?:string|sequence)|exponentially many|astronomic|sums? over (?:all|every)|not computable",
                 },
             ),
             Point(
@@ -90,7 +88,7 @@ RUBRICS = {
                 2,
                 "Bradley–Terry depends on differences only, so Z(x) cancels",
                 {
-                    "Bradley–Terry": r"bradley",
+                    "Bradley–Terry": r"bradley|\bbt\b",
                     "the difference of two rewards": r"differen|\br ?\(?\s?w\b|minus",
                     "that the Z term cancels": r"cancel|drops out|disappear|vanish",
                 },
@@ -99,10 +97,10 @@ RUBRICS = {
                 2,
                 "maximum likelihood gives the loss; the policy is an implicit reward model, determined up to f(x): equivalence classes",
                 {
-                    "the loss": r"log ?\(?(?: ?sigma|sigmoid|s\()|logsigmoid|log-sigmoid",
-                    "likelihood": r"likelihood|\bmle\b|cross-entropy",
-                    "that the policy is an (implicit) reward model": r"implicit|policy is (?:itself )?(?:the|a) reward|policy itself is",
-                    "what the reward is determined up to": r"equivalen|up to (?:a|some|any) (?:function|constant)|f ?\(x\)|\bclass of rewards",
+                    "the loss": r"log ?\(?(?: ?sigma|sigmoid|s\()|logsigmoid|log-sigmoid|log ?\(? ?1 ?/ ?\(1 ?\+|softplus",
+                    "likelihood": r"likelihood|\bmle\b|cross-entropy|\bnll\b|log loss",
+                    "that the policy is an (implicit) reward model": r"implicit|policy is (?:itself )?(?:the|a) reward|policy itself is|secretly|(?:policy|model|lm) (?:itself )?is (?:itself )?(?:the|a) (?:reward model|rm\b)|doubles as",
+                    "what the reward is determined up to": r"equivalen|up to (?:a|some|any) (?:function|constant)|f ?\(x\)|\bclass of rewards|shift by|function of the prompt|function of x|prompt-dependent shift",
                 },
             ),
             Point(
@@ -110,9 +108,9 @@ RUBRICS = {
                 "what it saves: no separate reward model, critic or sampling; two roles in place of four, and the reference can be cached",
                 {
                     "no critic": r"critic|value (?:model|function|network)",
-                    "no sampling": r"sampl|rollout|generat",
-                    "two roles instead of four": r"\b(?:two|2) (?:role|model)|\bfour\b",
-                    "that the reference can be cached": r"cache|precomput|beforehand|computed once",
+                    "no sampling": r"sampl|rollout|generat|on-policy",
+                    "two roles instead of four": r"\b(?:two|2) (?:role|model)|\bfour\b|(?:two|2) networks|\b4\b",
+                    "that the reference can be cached": r"cache|precomput|beforehand|computed once|pre-comput|cached",
                 },
             ),
             Point(
@@ -120,9 +118,9 @@ RUBRICS = {
                 "limits: coverage of the data, the Bradley–Terry assumption, over-optimisation persists, equivalence only under conditions",
                 {
                     "coverage of the data": r"cover|support|unseen|out of distribution|out-of-distribution",
-                    "that Bradley–Terry is assumed": r"assum",
+                    "that Bradley–Terry is assum|(?:bt|bradley[ -]terry) (?:might|may|can|need)|violated|misspecifed": r"assum|(?:bt|bradley[ -]terry) (?:might|may|can|need)|violated|misspecif",
                     "that a proxy is left, and can be over-optimised": r"over-?optimi|\bproxy\b|goodhart",
-                    "conditions of the equivalence": r"condition|only if|provided that|expressive|unrestricted|policy class|(?:unlimited|infinite) data",
+                    "conditions of the equivalence": r"condition|only if|provided that|expressive|unrestricted|policy class|(?:unlimited|infinite) data|reali[sz]ab|rich enough|tabular|non-parametric|well-specified",
                 },
             ),
         ),
@@ -140,8 +138,8 @@ RUBRICS = {
                 2,
                 "per-prompt Lagrangian or Gibbs argument, with the normalisation constraint",
                 {
-                    "a Lagrangian, or Gibbs' inequality": r"lagrang|multiplier|gibbs|kl ?\(? ?pi ?\|+ ?pi ?\*?",
-                    "the constraint that π sums to 1": r"= ?1\b|sums? to (?:1|one)|summing to|constraint|normali[sz]ation",
+                    "a Lagrangian, or Gibbs' inequality": r"lagrang|multiplier|gibbs|kl ?\(? ?pi ?\|+ ?pi ?\*?|stationar|lambda ?x? ?\(? ?(?:1 ?-|sum|x)|\bmu\b",
+                    "the constraint that π sums to 1": r"= ?1\b|sums? to (?:1|one)|summing to|constraint|normali[sz]ation|1 ?- ?\(? ?sum|sum ?(?:y)? ?pi ?(?:\(.{0,9}\))? ?- ?1|normalise[sd]? to",
                 },
             ),
             Point(
@@ -149,7 +147,7 @@ RUBRICS = {
                 "why the stationary point is the unique maximum; positivity and support",
                 {
                     "concavity, or another reason for a maximum": r"concav|convex|unique|only maximum",
-                    "positivity and support": r"positiv|support|pi ref ?(?:\(.{0,12}\))? ?> ?0|wherever",
+                    "positivity and support": r"positiv|support|pi ref ?(?:\(.{0,12}\))? ?> ?0|wherever|pi ?> ?0|strictly positive|non-?zero|absolutely continuous",
                 },
             ),
             Point(
@@ -157,7 +155,7 @@ RUBRICS = {
                 "Z(x) identified; the multiplier depends on the prompt",
                 {
                     "Z(x) as a sum": r"z ?\(? ?x? ?\)? ?= ?\(?(?: ?sum| ?e\b)|= ?z ?\(x\)|partition",
-                    "one multiplier for each prompt": r"lambda ?\(x\)|(?:one|own|each|per)[ -](?:constraint|multiplier|prompt)|(?:for each|fix a|per|every) prompt",
+                    "one multiplier for each prompt": r"lambda ?\(x\)|(?:one|own|each|per)[ -](?:constraint|multiplier|prompt)|(?:for each|fix a|per|every) prompt|lambda x\b|for each x|each x\b|for every x|fix(?:ed)? x|x-dependent",
                 },
             ),
             Point(
@@ -165,14 +163,14 @@ RUBRICS = {
                 "the reward solved for, with β log Z(x) named as a function of the prompt only",
                 {
                     "the reward in terms of the policy": r"r ?(?:\(.{0,9}\))? ?= ?beta",
-                    "that β log Z depends on the prompt only": r"prompt (?:alone|only)|only on (?:the prompt|x)|(?:does not|doesn't|not) depend on (?:y|the response)|function of (?:the prompt|x)",
+                    "that β log Z depends on the prompt only": r"prompt (?:alone|only)|only on (?:the prompt|x)|(?:does not|doesn't|not) depend on (?:y|the response)|function of (?:the prompt|x)|independent of (?:y|the response)|depends only on (?:x|the prompt)|prompt-only|prompt's alone|c ?\(x\)",
                 },
             ),
             Point(
                 2,
                 "substitution into Bradley–Terry, cancellation shown",
                 {
-                    "Bradley–Terry": r"bradley",
+                    "Bradley–Terry": r"bradley|\bbt\b",
                     "the cancellation": r"cancel|= ?0\b|drops out",
                 },
             ),
@@ -223,8 +221,8 @@ RUBRICS = {
                     "ORPO's one stage": r"orpo",
                     "Constitutional AI's two stages": r"constitutional.{0,160}(?:two|then rl|stage)|revis",
                     "online DPO's annotator": r"annotator|judge",
-                    "GRPO's groups": r"group",
-                    "who samples: the policy, or a fixed set": r"on-policy|off-policy|fixed set|fresh|its own",
+                    "GRPO's group|grpos": r"group|grpo",
+                    "who samples: the policy, or a fixed set": r"on-policy|off-policy|fixed set|fresh|its own|online|offline|off-line|on-line",
                 },
             ),
             Point(
@@ -261,7 +259,7 @@ RUBRICS = {
                 {
                     "a choice for each kind of data": r"choice|choose|would (?:take|use|pick)",
                     "evidence for it": r"et al|t[uü]lu|paper",
-                    "data before algorithm": r"data (?:first|before|than|matter)|better data|from the algorithm",
+                    "data before algorithm": r"data (?:first|before|than|matter)|better data|from the algorithm|data (?:quality|matters?|is)[^.]{0,40}(?:more|algorithm|method)|method matters less",
                 },
             ),
             Point(
@@ -377,9 +375,9 @@ RUBRICS = {
                     "kinds of Goodhart effects": r"regressional|extremal|causal|adversarial",
                     "that gold is synthetic, a model": r"synthetic|gold (?:reward )?model|6 ?b",
                     "the laws in √KL": r"log d|beta ?d\)|sqrt|root of the kl",
-                    "the effect of the proxy's size": r"larger (?:the )?(?:prox|reward)|size|larger proxies",
-                    "the KL penalty": r"kl penalty|penalty",
-                    "best-of-n and RL": r"best-of-n",
+                    "the effect of the proxy's size": r"larger (?:the )?(?:prox|reward)|size|larger proxies|bigger (?:rm|prox|reward)|rm size|larger rm|smaller (?:prox|rm|reward)",
+                    "the KL penalty": r"kl penalty|penalty|kl penalt|kl regulari|kl term",
+                    "best-of-n|\bbon\b|best of n|rejection sampling and RL": r"best-of-n|\bbon\b|best of n|rejection sampling",
                     "a documented example": r"document|stiennon|sycophan|boat|example:",
                 },
             ),
@@ -399,24 +397,24 @@ RUBRICS = {
                 2,
                 "(c) a verifier is a proxy for a specification: false positives, tampering, answer extraction; correct is not harmless; when it works",
                 {
-                    "tests as a proxy": r"tests? (?:are|is) a proxy|checks? (?:what|less)|specification",
+                    "tests as a proxy": r"tests? (?:are|is) a proxy|checks? (?:what|less)|specification|verifiers? (?:is|are) (?:a )?prox|spec\b|checks only|incomplete",
                     "false positives, with a source": r"false[- ]positive|alphacode",
                     "tampering": r"tamper|skip tests?|chang\w+ the tests|edit\w* the tests|exit\(0\)|baker",
                     "answer extraction or format": r"extract|format|final answer",
                     "that correct is not harmless": r"harmless|not the same as|values",
-                    "conditions under which it works": r"works where|works when|hidden (?:tests|and)|conditions",
+                    "conditions under which it works": r"works where|works when|hidden (?:tests|and)|conditions|(?:ok|fine|safe|reliable|works?|trust\w*) (?:if|only|where|when|as long)|complete (?:verifier|spec)|verifier is complete",
                 },
             ),
             Point(
                 2.5,
                 "(d) sources: specification, measurement, shift, oversight; counter-measures with their mechanism and their limit",
                 {
-                    "specification and measurement": r"specif|written down|measur\w+ imperfect",
+                    "specification and measurement": r"specif|written down|measur\w+ imperfect|\bspec\b|cannot be (?:specified|written)|misspecif",
                     "the shift of the distribution": r"shift|leaves (?:it|the)|distribution",
                     "oversight that does not scale": r"oversight|cannot check|scal",
-                    "ensembles, and their limit": r"ensemble[^.]*\.?[^.]*(?:shared|same errors|common)",
+                    "ensembles, and their limit": r"ensemble[^.]*\.?[^.]*(?:shared|same errors|common)|ensemble[^.]*\.?[^.]*(?:blind spot|correlated|agree|share)",
                     "a KL budget or early stopping": r"early stopping|kl budget|kl penalty",
-                    "process rewards or watching the reasoning": r"process reward|chain of thought|reasoning trace",
+                    "process rewards or watching the reasoning": r"process reward|chain of thought|reasoning trace|\bprms?\b|\bcot\b|chain-of-thought|process (?:supervision|reward)|reasoning monitor",
                 },
             ),
         ),

@@ -26,6 +26,9 @@
 # have answered. Verdict and figure are decided when it is graded. In part 3 nothing is graded by a program: a
 # self-check lists what your text has not mentioned, and that is all that it can do.
 #
+# If nobody grades you, decide first, then compare: the solved notebook in `solutions/06-final-quiz` has each verdict with its reason in a line,
+# and anchor answers to the questions.
+#
 # Everything is open: the notebooks, your notes, Python. A figure that you computed in a cell is worth more than one that you remember.
 
 # %% [markdown]
@@ -63,13 +66,13 @@ recall("06-c", "d")
 # | verdict | when | an example (not one of the claims) |
 # |---|---|---|
 # | `"true"` | it holds as it stands, under the conditions that it names | "Adding 3 to the rewards of all responses to a prompt changes no Bradley–Terry preference." |
-# | `"imprecise"` | nothing in it has to be taken back, but it holds only in a case or under a condition that it does not name: one added clause makes it true | "log σ(x) may be computed as the logarithm of the sigmoid." (Add: for moderate x. In float32 the sigmoid is 0 below about −104.) |
-# | `"unsupported"` | nothing is known that decides it, neither a derivation nor a count, an experiment or a source: a number that nobody measured, a ranking without a comparison, a conclusion from a difference within its own error | "Most teams give up PPO within a year." |
-# | `"false"` | something that it says has to be taken back: a number, a direction, a cause, a quotation, an experiment. A quotation or an experiment that a named source does not hold is false, and not unsupported | "KL(π‖π_ref) and KL(π_ref‖π) are equal." |
+# | `"imprecise"` | it is right in the case that is usually meant, and fails in another that it does not rule out: one added condition makes it true, and nothing else has to change | "log σ(x) may be computed as the logarithm of the sigmoid." (Add: for moderate x. In float32 the sigmoid is 0 below about −104.) |
+# | `"unsupported"` | no added condition makes it true, and nothing is known that refutes it: neither a derivation nor a count, an experiment or a source: a number that nobody measured, a ranking without a comparison, a conclusion from a difference within its own error | "Most teams give up PPO within a year." |
+# | `"false"` | no added condition saves it; something has to be taken back: a number, a direction, a cause, a quotation, an experiment. A quotation or an experiment that a named source does not hold is false, and not unsupported | "KL(π‖π_ref) and KL(π_ref‖π) are equal." |
 #
-# **To decide**, ask in this order. *Can it be refuted*, by a derivation, by counting, by an experiment of this course, by the
-# source that it names? Then it is false. *Is there anything that would show it?* If not, it is unsupported. *Does it need a
-# condition that it leaves out?* Then it is imprecise. Otherwise it is true.
+# **To decide**, ask in this order. *Is there a derivation, a count, an experiment or a source that shows it, at least under the condition that is usually meant?*
+# If it names that condition, or needs none, it is true; if it leaves the condition out, imprecise. *Otherwise, is there one that
+# refutes it?* If so it is false; if there is nothing either way, unsupported.
 #
 # Where a statement says "As found", the words in brackets describe where it stood, and are correct. Judge the statement.
 #
@@ -93,7 +96,7 @@ recall("06-c", "d")
 # | Rice 1953, on classes of recursively enumerable sets | Take any property of what programs compute that some programs have and others lack. No program decides for every program whether it has the property. |
 
 # %% [markdown]
-# ### 1.1 The objective, its optimum and the DPO loss
+# ## 1.1 The objective, its optimum and the DPO loss
 
 # %% [markdown]
 # ### Exercise: claim 01
@@ -131,7 +134,7 @@ grade("claim-01", claim_01)
 #
 # `claim-02` · difficulty 2/5 · about 3 minutes · 2 points (verdict 1, figure 1)
 #
-# > Rewards and optimal policies correspond one to one: another reward function has another optimal policy.
+# > Adding the same amount to the rewards of all responses to a prompt changes the optimal policy, since rewards and optimal policies correspond one to one.
 #
 # *Figure*: the probability of the first response under the optimal policy for π_ref = (0.5, 0.3, 0.2), r = (6, 5, 7) and β = 1, to 0.002.
 #
@@ -142,8 +145,7 @@ grade("claim-01", claim_01)
 def claim_02():
     """The verdict on claim 02, and the figure."""
     ### BEGIN SOLUTION
-    # to rewards that differ by a function of the prompt the same policy belongs; r = (1, 0, 2)
-    # gives the same
+    # exp(c/β) is a factor of every weight and cancels; r = (1, 0, 2) gives the same policy
     return "false", math.e / 2 / (math.e / 2 + 0.3 + 0.2 * math.e**2)
     ### END SOLUTION
 
@@ -252,7 +254,7 @@ grade("claim-05", claim_05)
 #
 # `claim-06` · difficulty 3/5 · about 4 minutes · 2 points (verdict 1, figure 1)
 #
-# > Let h be a pair's margin: the log-ratio of the chosen response to the reference minus that of the rejected one. The derivative of DPO's loss −log σ(βh) with respect to log π(y_w) is −σ(−βh).
+# > Let h be a pair's margin: the log-ratio of the chosen response to the reference minus that of the rejected one. At β = 0.1 the derivative of DPO's loss −log σ(βh) with respect to log π(y_w) is −σ(−βh).
 #
 # *Figure*: the derivative at β = 0.1 and h = 2, to 0.0005.
 #
@@ -314,7 +316,7 @@ grade("claim-07", claim_07)
 #
 # `claim-08` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
 #
-# > Each step that lowers DPO's loss on a pair makes the chosen response more likely than before and the rejected one less likely.
+# > DPO's loss on a pair cannot fall while the chosen response of this pair gets less likely.
 #
 # Stuck? Run `hint("claim-08")` in a new cell.
 
@@ -323,8 +325,8 @@ grade("claim-07", claim_07)
 def claim_08():
     """The verdict on claim 08, and None."""
     ### BEGIN SOLUTION
-    # only the margin has to grow: both may get less likely, and so they did in the run of notebook
-    # 02
+    # only the margin has to grow, so the chosen response may get less likely too, as long as the
+    # rejected one loses more
     return "false", None
     ### END SOLUTION
 
@@ -401,7 +403,7 @@ grade("claim-10", claim_10)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### 1.2 Losses and their parts
+# ## 1.2 Losses and their parts
 
 # %% [markdown]
 # ### Exercise: claim 11
@@ -653,7 +655,7 @@ grade("claim-18", claim_18)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### 1.3 Methods compared
+# ## 1.3 Methods compared
 
 # %% [markdown]
 # ### Exercise: claim 19
@@ -690,7 +692,7 @@ grade("claim-19", claim_19)
 #
 # `claim-20` · difficulty 3/5 · about 4 minutes · 2 points (verdict 1, figure 1)
 #
-# > For the same two responses a step of KTO needs as many forward and backward passes as a step of DPO.
+# > For the same two responses a step of KTO, with its reference point, needs as many forward and backward passes as a step of DPO.
 #
 # *Figure*: the cost of KTO over that of DPO, for two responses: a forward pass of a sequence counts 1, a backward pass 2, nothing is cached; to 0.01.
 #
@@ -895,7 +897,7 @@ grade("claim-26", claim_26)
 #
 # `claim-27` · difficulty 3/5 · about 3 minutes · 1 point (verdict)
 #
-# > KTO can be run on a base model directly, without supervised fine-tuning before it.
+# > KTO needs no supervised fine-tuning before it.
 #
 # Stuck? Run `hint("claim-27")` in a new cell.
 
@@ -1012,7 +1014,7 @@ grade("claim-30", claim_30)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### 1.4 From thumbs to a service
+# ## 1.4 From thumbs to a service
 
 # %% [markdown]
 # ### Exercise: claim 31
@@ -1077,7 +1079,7 @@ grade("claim-32", claim_32)
 #
 # `claim-33` · difficulty 3/5 · about 6 minutes · 2 points (verdict 1, figure 1)
 #
-# > LoRA of rank 64 on the seven projections of each layer of Mistral-7B trains about 200 million parameters.
+# > LoRA of rank 64 on the seven projections of each layer of Mistral-7B trains 200 million parameters or more. (As found: in an answer key, without a calculation.)
 #
 # *Figure*: the number of trained parameters in millions, to 0.5. Hidden size 4,096; q and o project to 4,096, k and v to 1,024; gate and up go to 14,336, down comes back from there; 32 layers.
 #
@@ -1108,7 +1110,7 @@ grade("claim-33", claim_33)
 #
 # `claim-34` · difficulty 3/5 · about 5 minutes · 2 points (verdict 1, figure 1)
 #
-# > Without speculative decoding, a model of 7.24 billion parameters in bfloat16 writes 256 tokens for one user in under 500 ms on one GPU with a memory bandwidth of 2.04 TB/s.
+# > Without speculative decoding, a model of 7.24 billion parameters in bfloat16 writes 256 tokens for one user in under 500 ms on one GPU with a memory bandwidth of 2.04 TB/s. (As found: as a target, without a measurement.)
 #
 # *Figure*: the time, in seconds, that reading the weights takes for 256 tokens, to 0.02 (1 TB = 10¹² bytes).
 #
@@ -1232,7 +1234,7 @@ grade("claim-37", claim_37)
 #
 # `claim-38` · difficulty 2/5 · about 4 minutes · 2 points (verdict 1, figure 1)
 #
-# > Dropping all users whose rate of thumbs up is below 10 % or above 90 % removes biased users and leaves the honest ones.
+# > In a log in which most users have one or two votes, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.
 #
 # *Figure*: the share dropped of users with two votes each, all honest, whose votes are up with a probability of 0.65 independently; as a number between 0 and 1, to 0.002.
 #
@@ -1290,14 +1292,14 @@ grade("claim-39", claim_39)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ### 1.5 Goodhart's law
+# ## 1.5 Goodhart's law
 
 # %% [markdown]
 # ### Exercise: claim 40
 #
 # `claim-40` · difficulty 1/5 · about 3 minutes · 1 point (verdict)
 #
-# > Gao et al. (2022) find that the larger the proxy reward model is, the more it is over-optimised.
+# > Gao et al. (2022) find that the larger the proxy reward model is, the more it is over-optimised. (As found: in an answer key, without a page number.)
 #
 # Stuck? Run `hint("claim-40")` in a new cell.
 
@@ -1658,7 +1660,7 @@ grade("claim-51", claim_51)
 #
 # `claim-52` · difficulty 1/5 · about 2 minutes · 1 point (verdict)
 #
-# > In the experiments of Gao et al. (2022) no person judges a response: labels and true quality both come from a reward model.
+# > In the experiments of Gao et al. (2022) the labels on which proxies are trained, and the measure of true quality, come from a reward model and not from people.
 #
 # Stuck? Run `hint("claim-52")` in a new cell.
 
@@ -1716,7 +1718,7 @@ grade("claim-53", claim_53)
 #
 # `claim-54` · difficulty 1/5 · about 2 minutes · 2 points (verdict 1, figure 1)
 #
-# > Gao et al. (2022) find the same over-optimisation with proxy reward models from 1 to 175 billion parameters.
+# > Gao et al. (2022) find the same over-optimisation with proxy reward models from 1 to 175 billion parameters. (As found: in an answer key, without a page number.)
 #
 # *Figure*: the number of parameters of their largest proxy, in billions.
 #
@@ -1747,7 +1749,7 @@ grade("claim-54", claim_54)
 #
 # `claim-55` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
 #
-# > AlphaCode uses its example tests to choose among samples. This makes it a case of selection by a verifier, and not of reinforcement learning on the results of tests.
+# > AlphaCode drops samples that fail a problem's example tests before it hands anything in. This use of tests is selection among samples, as in best-of-n, and not reinforcement learning.
 #
 # Stuck? Run `hint("claim-55")` in a new cell.
 
@@ -1756,8 +1758,7 @@ grade("claim-54", claim_54)
 def claim_55():
     """The verdict on claim 55, and None."""
     ### BEGIN SOLUTION
-    # many samples, filtered by the example tests and clustered; no reward from tests enters the
-    # training
+    # the example tests filter samples of a finished model; no update follows from them
     return "true", None
     ### END SOLUTION
 
@@ -2387,7 +2388,7 @@ grade("bug-21", merged_weights)
 #
 # **What was seen.** Since both orders are asked every comparison comes out near 50 %, even that of a 70B model with a 1B model. With a judge that likes the first place all are a little above, with another a little below.
 #
-# Graded: the rate (1.5), each pair asked once in each order and inputs unchanged (0.5).
+# Graded: the rate, from each pair once in each order (1.5), inputs unchanged (0.5).
 #
 # Stuck? Run `hint("bug-22")` in a new cell.
 

@@ -15,9 +15,9 @@ from course_utils.checks.observe import describe_error, quietly
 # What each verdict asserts, for the student who gives it where it does not hold.
 VERDICTS = {
     "true": "then it has to hold as it stands, under no more than the conditions that it names",
-    "imprecise": "then one added clause has to make it true, with nothing in it taken back, and without that clause it has to fail somewhere",
+    "imprecise": "then one added condition has to make it true with nothing else changed, and without it the statement has to fail somewhere",
     "unsupported": "then no derivation, no count, no experiment and no source may be known that decides it",
-    "false": "then something that it says has to be taken back: a number, a direction, a cause, a quotation or an experiment",
+    "false": "then no added condition may save it: a number, a direction, a cause, a quotation or an experiment has to be taken back",
 }
 
 

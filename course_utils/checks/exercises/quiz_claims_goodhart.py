@@ -12,7 +12,7 @@ _01, _03, _05, _CARDS = (
 GOODHART = (
     Claim(
         40,
-        "Gao et al. (2022) find that the larger the proxy reward model is, the more it is over-optimised.",
+        "Gao et al. (2022) find that the larger the proxy reward model is, the more it is over-optimised. (As found: in an answer key, without a page number.)",
         "false",
         "the other way round: with the proxy's size β falls and the highest gold reward rises",
         "In which direction do their fitted coefficients move with the size of the proxy?",
@@ -180,7 +180,7 @@ GOODHART = (
     ),
     Claim(
         52,
-        "In the experiments of Gao et al. (2022) no person judges a response: labels and true quality both come from a reward model.",
+        "In the experiments of Gao et al. (2022) the labels on which proxies are trained, and the measure of true quality, come from a reward model and not from people.",
         "true",
         "the set-up is synthetic: a 6B model plays the truth",
         "Who gives the labels that the proxies are trained on, and who measures gold?",
@@ -198,7 +198,7 @@ GOODHART = (
     ),
     Claim(
         54,
-        "Gao et al. (2022) find the same over-optimisation with proxy reward models from 1 to 175 billion parameters.",
+        "Gao et al. (2022) find the same over-optimisation with proxy reward models from 1 to 175 billion parameters. (As found: in an answer key, without a page number.)",
         "false",
         "their proxies have 3 million to 3 billion parameters",
         "Which sizes of proxies did they train?",
@@ -220,10 +220,10 @@ GOODHART = (
     ),
     Claim(
         55,
-        "AlphaCode uses its example tests to choose among samples. This makes it a case of selection by a verifier, and not of reinforcement learning on the results of tests.",
+        "AlphaCode drops samples that fail a problem's example tests before it hands anything in. This use of tests is selection among samples, as in best-of-n, and not reinforcement learning.",
         "true",
-        "many samples, filtered by the example tests and clustered; no reward from tests enters the training",
-        "Do the results of the tests change the model's weights?",
+        "the example tests filter samples of a finished model; no update follows from them",
+        "Do the results of these tests change the model's weights?",
         (_CARDS, (_05, "best-of-n-reward")),
     ),
 )

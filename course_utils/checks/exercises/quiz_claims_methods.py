@@ -18,7 +18,7 @@ METHODS = (
     ),
     Claim(
         20,
-        "For the same two responses a step of KTO needs as many forward and backward passes as a step of DPO.",
+        "For the same two responses a step of KTO, with its reference point, needs as many forward and backward passes as a step of DPO.",
         "false",
         "KTO also scores mismatched pairs: 2 · 6 against 8",
         "Which passes does the reference point need?",
@@ -100,7 +100,7 @@ METHODS = (
     ),
     Claim(
         27,
-        "KTO can be run on a base model directly, without supervised fine-tuning before it.",
+        "KTO needs no supervised fine-tuning before it.",
         "imprecise",
         "shown for the paper's larger base models (Llama-13B and 30B), which the statement does not say",
         "For which models does the paper show it?",

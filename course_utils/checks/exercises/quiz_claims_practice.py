@@ -24,7 +24,7 @@ PRACTICE = (
     ),
     Claim(
         33,
-        "LoRA of rank 64 on the seven projections of each layer of Mistral-7B trains about 200 million parameters.",
+        "LoRA of rank 64 on the seven projections of each layer of Mistral-7B trains 200 million parameters or more. (As found: in an answer key, without a calculation.)",
         "false",
         "64 · (2 · 8,192 + 2 · 5,120 + 3 · 18,432) · 32 layers, 2.3 % of the model",
         "A pair of matrices of rank r on a projection from m to n has r · (m + n) parameters: what is the sum?",
@@ -61,7 +61,7 @@ PRACTICE = (
     ),
     Claim(
         34,
-        "Without speculative decoding, a model of 7.24 billion parameters in bfloat16 writes 256 tokens for one user in under 500 ms on one GPU with a memory bandwidth of 2.04 TB/s.",
+        "Without speculative decoding, a model of 7.24 billion parameters in bfloat16 writes 256 tokens for one user in under 500 ms on one GPU with a memory bandwidth of 2.04 TB/s. (As found: as a target, without a measurement.)",
         "false",
         "each token reads all weights once: 14.48 GB / 2.04 TB/s is 7.1 ms, 256 times",
         "For each token all weights cross the memory bus once: how long does that alone take?",
@@ -130,7 +130,7 @@ PRACTICE = (
     ),
     Claim(
         38,
-        "Dropping all users whose rate of thumbs up is below 10 % or above 90 % removes biased users and leaves the honest ones.",
+        "In a log in which most users have one or two votes, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.",
         "false",
         "a user with one vote always goes, and of honest users with two votes more than half",
         "What rate can a user with one vote have, or with two?",

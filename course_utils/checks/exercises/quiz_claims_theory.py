@@ -31,9 +31,9 @@ THEORY = (
     ),
     Claim(
         2,
-        "Rewards and optimal policies correspond one to one: another reward function has another optimal policy.",
+        "Adding the same amount to the rewards of all responses to a prompt changes the optimal policy, since rewards and optimal policies correspond one to one.",
         "false",
-        "to rewards that differ by a function of the prompt the same policy belongs; r = (1, 0, 2) gives the same",
+        "exp(c/β) is a factor of every weight and cancels; r = (1, 0, 2) gives the same policy",
         "What happens to the optimum when 5 is added to the rewards of all responses to a prompt?",
         ((_01, "Exercise: the same policy?"),),
         "the probability of the first response under the optimal policy for π_ref = (0.5, 0.3, 0.2), r = (6, 5, 7) and β = 1, to 0.002",
@@ -83,7 +83,7 @@ THEORY = (
     ),
     Claim(
         6,
-        "Let h be a pair's margin: the log-ratio of the chosen response to the reference minus that of the rejected one. The derivative of DPO's loss −log σ(βh) with respect to log π(y_w) is −σ(−βh).",
+        "Let h be a pair's margin: the log-ratio of the chosen response to the reference minus that of the rejected one. At β = 0.1 the derivative of DPO's loss −log σ(βh) with respect to log π(y_w) is −σ(−βh).",
         "false",
         "the factor β is missing: −β σ(−βh)",
         "What does the chain rule give for the inner function βh?",
@@ -140,10 +140,10 @@ THEORY = (
     ),
     Claim(
         8,
-        "Each step that lowers DPO's loss on a pair makes the chosen response more likely than before and the rejected one less likely.",
+        "DPO's loss on a pair cannot fall while the chosen response of this pair gets less likely.",
         "false",
-        "only the margin has to grow: both may get less likely, and so they did in the run of notebook 02",
-        "Of which of these three does a lower loss follow: the chosen one's log-probability, the rejected one's, their difference?",
+        "only the margin has to grow, so the chosen response may get less likely too, as long as the rejected one loses more",
+        "Which of these three does the loss depend on: the chosen one's log-probability, the rejected one's, their difference?",
         ((_02, "7. What got better, and what got worse"),),
     ),
     Claim(
