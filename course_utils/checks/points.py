@@ -169,6 +169,7 @@ def _style(scope):
 .points table {{ border-collapse: collapse; margin: 0 0 1em 0; }}
 .points th, .points td {{ border: 1px solid #777; padding: 2px 8px; text-align: left; }}
 .points td.n, .points th:not(:first-child) {{ text-align: right; }}
+.points td:first-child, .points th:first-child {{ text-align: left !important; }}
 .points tr.total td {{ font-weight: bold; border-top: 2px solid #000; }}
 .points h3 {{ margin: 1em 0 .3em 0; font-size: 11pt; break-after: avoid; }}
 .points .lines {{ columns: 3 15em; column-gap: 1.5em; }}

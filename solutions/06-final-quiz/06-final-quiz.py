@@ -2758,7 +2758,7 @@ ax.barh(rows, by_hand, left=possible + later, color="0.9", edgecolor="black", ha
 ax.barh(rows, reached, height=0.4, color="black", label="reached")
 ax.set(yticks=rows, yticklabels=names, xlabel="points")
 ax.invert_yaxis()
-ax.legend(loc="lower right")
+ax.legend(loc="upper right")
 plots.show(
     fig,
     "Points of each notebook as bars: those of visible checks, those told when graded, and those given by hand; inside each bar, in black, what was reached on this computer.",

@@ -11,7 +11,7 @@ PRACTICE = (
         "unsupported",
         "numbers that nobody measured; they depend on both models, the judges and who votes",
         "Whose pipeline, and where were these rates measured?",
-        ((_04, "12. What is so and what is said"),),
+        ((_04, "12. What is said and what is so"),),
         difficulty=1,
     ),
     Claim(
@@ -85,7 +85,7 @@ PRACTICE = (
         "imprecise",
         "on one device; times the number of devices that train in parallel",
         "What else multiplies the number of examples of one optimiser step?",
-        ((_04, "12. What is so and what is said"),),
+        ((_04, "12. What is said and what is so"),),
         "the number of examples of one optimiser step with these settings on 4 GPUs in data parallel",
         64.0,
         0.01,
