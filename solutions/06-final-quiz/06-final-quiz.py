@@ -18,7 +18,7 @@
 # | 2 | find the bug: 16 snippets of real pipelines | 46 | hidden tests |
 # | 3 | five questions, in writing | 50 | a person, by the rubric that stands with each question |
 #
-# Allow five to six hours in all; the parts can be done on different days, in any order.
+# Allow about nine hours in all: three for the claims, nearly four for the bugs, half an hour for each question. The parts can be done on different days, in any order.
 #
 # **How it is graded.** As in the notebooks before, the cell under an exercise checks your answer, and the graded tests
 # look again. One thing differs in part 1: with four verdicts to choose from, a check that told you which one is right
@@ -1234,7 +1234,7 @@ grade("claim-37", claim_37)
 #
 # `claim-38` · difficulty 2/5 · about 4 minutes · 2 points (verdict 1, figure 1)
 #
-# > In a log in which most users have one or two votes, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.
+# > In a log in which most users have cast a single vote, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.
 #
 # *Figure*: the share dropped of users with two votes each, all honest, whose votes are up with a probability of 0.65 independently; as a number between 0 and 1, to 0.002.
 #
