@@ -23,7 +23,7 @@
 # **How it is graded.** As in the notebooks before, the cell under an exercise checks your answer, and the graded tests
 # look again. One thing differs in part 1: with four verdicts to choose from, a check that told you which one is right
 # would be answered by trying. So there the visible check looks at the *form* of your answer only, and notes that you
-# have answered. Verdict and figure are decided when it is graded. In part 3 nothing is graded by a program: a
+# have answered; the 0.0 that it returns is no verdict. Verdict and figure are decided when it is graded. In part 3 nothing is graded by a program: a
 # self-check lists what your text has not mentioned, and that is all that it can do.
 #
 # If nobody grades you, decide first, then compare: the solved notebook in `solutions/06-final-quiz` has each verdict with its reason in a line,
