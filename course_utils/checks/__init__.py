@@ -1,10 +1,12 @@
-"""The face of the checks, for notebooks: check, grade, hint, recall, progress, use.
+"""The face of the checks, for notebooks: check, grade, hint, recall, progress, use, and for the quiz self_check and points_page.
 
 check("dpo-loss", dpo_loss)     a table of what holds, on visible inputs; gives the points
 grade("dpo-loss", dpo_loss)     the hidden tests: the same check on inputs from another seed
 hint("dpo-loss")                the next hint
 recall("01-a", "b")             a recall question, answered
 progress()                      points, what is open, which recall questions were missed
+self_check(1)                   what the answer to question 1 has not mentioned; no grade
+points_page()                   all points of the course; write_points_page() writes a page for the printer
 use("dpo-loss", dpo_loss)       for experiments: your function, or the course's while it is unsolved
 """
 
@@ -15,16 +17,22 @@ from course_utils.checks import catalogue
 from course_utils.checks import record as _record
 from course_utils.checks.display import show, show_report
 from course_utils.checks.judge import judge, values_hold
+from course_utils.checks.points import assignment_row, points_page, standing, write_points_page
+from course_utils.checks.selfcheck import self_check
 
-__all__ = ["check", "grade", "hint", "progress", "recall", "use"]
+__all__ = [
+    "check", "grade", "hint", "points_page", "progress", "recall", "self_check", "use", "write_points_page",
+]  # fmt: skip
 
 
 def check(id, function):
     """Hold `function` against exercise `id` on visible inputs, show the table, return the points."""
     exercise = catalogue.exercise(id)
-    report = judge(exercise, function)
+    report = judge(exercise, function, graded=False)
     show_report(report, exercise)
     _record.save("exercises", id, max(report.points, _record.load()["exercises"].get(id, 0)))
+    if report.answered:
+        _record.save("answered", id, True)
     return float(report.points)
 
 
@@ -82,18 +90,11 @@ def recall(id, answer="?"):
 
 def progress():
     """Show the points of the visible checks, what is open, and which recall questions were missed."""
-    record = _record.load()
-    rows, missed = [], []
+    rows, missed, noted = [], [], _record.load()["recall"]
+    lines = standing()
     for name in catalogue.MODULES:
-        exercises = catalogue.assignment(name).values()
-        earned = sum(min(record["exercises"].get(e.id, 0), e.points) for e in exercises)
-        total = sum(e.points for e in exercises)
-        open_ = [e.id for e in exercises if record["exercises"].get(e.id, 0) < e.points]
-        mark = "ok" if not open_ else "--"
-        rows.append(
-            (mark, f"{name}: {earned:g} of {total:g} points", f"open: {', '.join(open_)}" if open_ else "")
-        )
-        missed += [q for q in catalogue.recall_questions(name) if record["recall"].get(q) is False]
+        rows.append(assignment_row(name, [line for line in lines if line.assignment == name]))
+        missed += [q for q in catalogue.recall_questions(name) if noted.get(q) is False]
     last = [
         f"Recall questions to look at again: {', '.join(missed)}." if missed else "No recall question missed."
     ]

@@ -43,6 +43,7 @@ class Part:
         cases: from a `Draw` to the cases; the visible check and the graded one differ in the draw.
         looks_at: prefixes of the observation's keys that are compared ("result", "gradient", ...).
         independent: earns its points even where the first part failed.
+        graded_only: decided by the graded tests alone, where a few tries would find the answer.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Part:
     cases: Callable
     looks_at: tuple[str, ...] = ("result",)
     independent: bool = False
+    graded_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ MARKS = {True: "ok", False: "no", None: "--"}
 
 def lines(report, exercise, hidden_seed=None):
     """The report as (mark, part, note) rows, and the closing sentences."""
-    rows = [(MARKS[row.passed], f"{row.part} ({row.points:g})", row.message) for row in report.rows]
+    rows = [(MARKS[row.passed], _with_points(row), row.message) for row in report.rows]
     last = []
     if report.unsolved:
         rows = []
@@ -26,12 +26,18 @@ def lines(report, exercise, hidden_seed=None):
         last.append(
             f"Graded on inputs drawn with seed {hidden_seed}: {report.points:g} of {report.max_points:g} points."
         )
+    elif report.answered:
+        last.append(f'Noted. Look before you leave it: hint("{exercise.id}") says where.')
     elif report.passed:
         last.append("Visible checks passed; the graded ones use other inputs.")
     elif rows:
         first = "that" if report.sentence else 'the first line marked "no"'
         last.append(f'Next: mend {first}. hint("{exercise.id}") gives a hint.')
     return rows, last
+
+
+def _with_points(row):
+    return f"{row.part} ({row.points:g})" if row.points else row.part
 
 
 def as_text(title, rows, last):
@@ -56,15 +62,20 @@ def as_html(title, rows, last):
 
 def show(title, rows, last):
     """Display a table: HTML where the front end has it, else the text."""
-    text = as_text(title, rows, last)
-    if get_ipython() is None:  # plain Python
+    show_as(as_text(title, rows, last), as_html(title, rows, last))
+
+
+def show_as(text, page):
+    """Display something in both its forms, text and HTML; in plain Python the text."""
+    if get_ipython() is None:
         print(text)
     else:
-        display({"text/plain": text, "text/html": as_html(title, rows, last)}, raw=True)
+        display({"text/plain": text, "text/html": page}, raw=True)
 
 
 def show_report(report, exercise, hidden_seed=None):
     """Display the verdict on an answer."""
     rows, last = lines(report, exercise, hidden_seed)
     name = exercise.id if hidden_seed is None else f"{exercise.id}, hidden tests"
-    show(f"{name}: {report.points:g} of {report.max_points:g} points", rows, last)
+    earned = f"{report.points:g} of {report.max_points:g} points"
+    show(f"{name}: answered" if report.answered else f"{name}: {earned}", rows, last)

@@ -18,12 +18,13 @@ VISIBLE_SEED = 0
 
 @dataclass(frozen=True)
 class Row:
-    """The verdict on one part. `passed` is None where it was not reached."""
+    """The verdict on one part. `passed` is None where it was not reached, or is left to the graded tests."""
 
     part: str
     points: float
     passed: bool | None
     message: str = ""
+    pending: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Report:
         """Whether every part holds."""
         return all(row.passed for row in self.rows) and not self.refused
 
+    @property
+    def answered(self):
+        """Whether all that a visible check may look at holds, and the rest is left to the graded tests."""
+        seen = [row.passed for row in self.rows if not row.pending]
+        return len(seen) < len(self.rows) and all(seen) and not self.refused and not self.unsolved
+
 
 @contextlib.contextmanager
 def _one_thread():
@@ -65,7 +72,7 @@ def _one_thread():
 
 
 @_one_thread()
-def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
+def judge(exercise, function, seed=VISIBLE_SEED, reveal=True, graded=True):
     """Hold a student's function against an exercise.
 
     Args:
@@ -73,6 +80,7 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
         function: the student's function.
         seed: what the inputs are drawn from.
         reveal: whether messages may show the wanted numbers (visible checks only).
+        graded: whether the parts that only the graded tests decide are judged too.
     """
     rest = [Row(part.name, part.points, None) for part in exercise.parts]
     if not callable(function):
@@ -87,6 +95,9 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True):
         )
     rows, outcomes = [], []
     for part in exercise.parts:
+        if part.graded_only and not graded:
+            rows.append(Row(part.name, part.points, None, "decided when it is graded", pending=True))
+            continue
         if rows and not rows[0].passed and not part.independent:
             rows.append(Row(part.name, part.points, None, "looked at when the first line holds"))
             continue

@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+KINDS = ("exercises", "answered", "hints", "recall")
+
 
 def progress_file():
     """Where progress is kept: $COURSE_PROGRESS, or progress.json in the course's work/, else nowhere.
@@ -20,8 +22,8 @@ def progress_file():
 
 
 def load():
-    """The record: {"exercises": {id: points}, "hints": {id: shown}, "recall": {id: right}}."""
-    record = {"exercises": {}, "hints": {}, "recall": {}}
+    """The record: {"exercises": {id: points}, "answered": {id: True}, "hints": {id: shown}, "recall": {id: right}}."""
+    record = {kind: {} for kind in KINDS}
     file = progress_file()
     if file is None or not file.exists():
         return _memory if file is None else record
@@ -44,4 +46,4 @@ def save(kind, name, value):
     os.replace(new.name, file)  # whole or not at all
 
 
-_memory = {"exercises": {}, "hints": {}, "recall": {}}
+_memory = {kind: {} for kind in KINDS}

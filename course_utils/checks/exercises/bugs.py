@@ -1,12 +1,14 @@
 """What every "find the bug" exercise has in common.
 
-The misconception "as-shown" is the code that the notebook shows. It fails every part, so that an
+The misconception "as-shown" is the code that the notebook shows. It fails the part that gates the others, so that an
 untouched cell earns nothing; it stands behind half fixes, so that those are named that fail in the
 same way, but less often. Any right fix passes: the checks look at what comes back only.
 """
 
+import functools
+
 from course_utils.checks.definition import Exercise, Misconception
-from course_utils.checks.observe import observe_call
+from course_utils.checks.observe import describe_error, observe_call
 
 _NOT_YET = "Not yet mended: "
 
@@ -24,3 +26,21 @@ def find_the_bug(number, function, reference, parts, wrong, alternatives, hints,
         hints=hints,
         observe=observe,
     )
+
+
+def guarded(observe):
+    """An observation in which whatever a student's code raises is a finding, not a crash."""
+
+    @functools.wraps(observe)
+    def safe(function, case):
+        try:
+            return observe(function, case)
+        except Exception as error:
+            return {"error": describe_error(error)}
+
+    return safe
+
+
+def number(value):
+    """A Python float of a number in any wrapping: float, int, numpy scalar, tensor with one element."""
+    return float(value.detach() if hasattr(value, "detach") else value)
