@@ -1,8 +1,20 @@
-"""What all tests share: the kill table at the end of a run."""
+"""What all tests share: which of them stay together in one worker, and the kill table at the end of a run."""
 
 from collections import defaultdict
 
+import pytest
+
 COLUMNS = ("reference", "accepted", "rejected", "named")
+
+
+def pytest_collection_modifyitems(items):
+    """A file stays with one worker, so that what its tests share is made once. The longest two are parted: by
+    exercise and by notebook."""
+    for item in items:
+        group = item.path.name
+        if group in ("test_checks.py", "test_notebooks.py") and hasattr(item, "callspec"):
+            group += " " + item.callspec.id.split("/")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter):

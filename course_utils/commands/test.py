@@ -14,14 +14,22 @@ def run_tests(browser=False):
     solved = [f"solutions/{name}/{name}.ipynb" for name in assignments()]
     released = [f"notebooks/{name}/{name}.ipynb" for name in assignments()]
     nbval = ["--nbval-cell-timeout", NBVAL_TIMEOUT, "-p", "no:cacheprovider"]
+    workers = ["-n", "2", "--dist"]  # tests/conftest.py says what stays together; a notebook is one file
     phases = (
         [("the browser", ["tests", "-m", "browser"], "fast")]
         if browser
         else [
-            # a file stays with one of the two workers, so that what its tests share is made once
-            ("the suite", ["tests", "-m", "not browser", "-n", "2", "--dist", "loadfile"], "fast"),
-            ("solved notebooks, outputs compared", ["--nbval", *nbval, *solved], "default"),
-            ("released notebooks, unsolved", ["--nbval-lax", *nbval, *released], "fast"),
+            ("the suite", ["tests", "-m", "not browser", *workers, "loadgroup"], "fast"),
+            (
+                "solved notebooks, outputs compared",
+                ["--nbval", *nbval, *workers, "loadfile", *solved],
+                "default",
+            ),
+            (
+                "released notebooks, unsolved",
+                ["--nbval-lax", *nbval, *workers, "loadfile", *released],
+                "fast",
+            ),
         ]
     )
     os.chdir(ROOT)
