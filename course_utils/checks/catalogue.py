@@ -8,6 +8,7 @@ MODULES = {
     "01-derivation": "derivation",
     "02-dpo-from-scratch": "dpo_from_scratch",
     "03-method-comparison": "method_comparison",
+    "05-goodhart": "goodhart",
 }
 
 
