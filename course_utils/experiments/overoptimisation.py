@@ -38,7 +38,7 @@ def label_by(utility, prompts, first, second, seed):
     generator = torch.Generator().manual_seed(seed)
     pairs = []
     for prompt, a, b in zip(prompts, first, second, strict=True):
-        chance = 1 / (1 + math.exp(-(utility(prompt, a) - utility(prompt, b)) / text.NOISE))
+        chance = torch.sigmoid(torch.tensor((utility(prompt, a) - utility(prompt, b)) / text.NOISE))
         chosen, rejected = (a, b) if torch.rand((), generator=generator) < chance else (b, a)
         pairs.append({"prompt": [int(i) for i in prompt], "chosen": list(chosen), "rejected": list(rejected)})
     return pairs
