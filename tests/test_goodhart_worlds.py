@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from course_utils.experiments import bias, mitigations, noise, overoptimisation
-from course_utils.testbed import programs, text
+from course_utils.experiments import programs as experiments_programs
+from course_utils.methods import Start
+from course_utils.testbed import models, programs, text
 
 
 def ids(words):
@@ -96,3 +98,61 @@ def test_biases_are_read_off_the_words():
     assert bias.agrees(prompt, text.encode("great question . yes right ."))
     assert bias.opens(prompt, text.encode("great question . yes right ."))
     assert not bias.opens(prompt, text.encode("yes right . great question ."))
+
+
+def untrained():
+    """A start that knows nothing, with two pairs that differ in length."""
+    prompts = text.make_prompts(4, seed=0)
+    long, short = text.encode("owl eats fish . owl is shy ."), text.encode("owl is shy .")
+    pairs = [{"prompt": p.tolist(), "chosen": long, "rejected": short} for p in prompts[:2]]
+    return Start(models.small_model(len(text.VOCABULARY), width=16), pairs, prompts)
+
+
+def test_a_push_leaves_the_start_alone_and_reports_means():
+    start = untrained()
+    before = [p.clone() for p in start.model.parameters()]
+
+    def reward(prompts, responses):
+        return torch.tensor([float(len(r)) for r in responses])
+
+    run = overoptimisation.push(
+        start, reward, steps=4, prompts=2, copies_each=4, every=2, watch={"again": reward}
+    )
+    assert all(torch.equal(a, b) for a, b in zip(before, start.model.parameters(), strict=True))
+    assert [row["step"] for row in run.rows] == [0.5, 2.5] and [len(gold) for gold in run.gold] == [16, 16]
+    for row, gold in zip(run.rows, run.gold, strict=True):
+        assert row["proxy"] == row["again"] and row["kl"] >= 0
+        assert row["gold"] == pytest.approx(sum(gold) / 16)
+    assert run.rows[0]["kl"] < run.rows[1]["kl"]
+
+
+def test_a_margin_for_length_explains_what_the_policy_then_need_not():
+    start = untrained()
+    moved = {}
+    for margin in (0.0, 5.0):
+        policy = bias.train_on_pairs(start, steps=4, batch_size=2, lr=1e-2, margin=margin)
+        change = bias.displacement(policy, start)
+        moved[margin] = abs(change["chosen"] - change["rejected"])
+    assert moved[5.0] < moved[0.0]
+
+
+def test_pairs_judged_anew_keep_their_responses():
+    start = untrained()
+    again = bias.relabel(start, lambda p, r: -100.0 * text.length(r), seed=0)
+    assert [p["chosen"] for p in again.pairs] == [p["rejected"] for p in start.pairs]
+    assert again.model is start.model
+
+
+def test_a_round_of_tests_moves_a_copy():
+    model = models.small_model(len(programs.VOCABULARY), width=16)
+    before = [p.clone() for p in model.parameters()]
+    seen = []
+
+    def odd(task, response, seed):
+        return float(len(response) % 2)
+
+    experiments_programs.train_on_tests(
+        model, odd, iterations=1, groups=2, group_size=4, progress=seen.append
+    )
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert set(seen[0]) == {"iteration", "reward", "visible", "hidden", "tables"}

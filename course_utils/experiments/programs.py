@@ -1,5 +1,7 @@
 """Training on the program world: a model that sometimes writes tables, and GRPO against verifiers of different reach."""
 
+import copy
+
 import torch
 
 from course_utils.logprobs import IGNORE, token_logprobs
@@ -29,8 +31,6 @@ def train_on_tests(model, verifier, iterations=60, groups=16, group_size=8, lr=3
     Returns:
         The trained policy.
     """
-    import copy
-
     policy = copy.deepcopy(model)
     update = updates(policy, lr)
     for iteration in range(iterations):

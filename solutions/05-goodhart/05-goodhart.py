@@ -74,7 +74,7 @@ recall("05-c", "c")
 #
 # | | what happens | in this notebook |
 # |---|---|---|
-# | regressional | proxy = gold + noise, and selection also selects noise | best-of-n gains less gold than proxy from the first sample on (section 3) |
+# | regressional | proxy = gold + noise, and selection also selects noise | best-of-n gains less gold than proxy, in standard deviations, from n = 2 on (section 3) |
 # | extremal | far from the data the relation is another one | gold falls although the proxy rises (sections 3 and 4) |
 # | causal | the proxy is raised by something that does not cause gold | words and flattery bought by biased raters (section 7) |
 # | adversarial | somebody games the measure on purpose | a policy that tabulates the visible tests (section 9) comes near it, though it has no purpose |
@@ -253,15 +253,17 @@ plots.show(
 # %% tags=["experiment"]
 top = int(bon["gold"].argmax())
 conclude("the proxy rises at every step", (bon["proxy"].diff().dropna() > 0).all())
+spread = pool.gold.std(dim=1).mean().item()  # the proxy's is about 1
 conclude(
-    "gold gains less than the proxy from n = 2 on", (bon["gold"].diff()[1:] < bon["proxy"].diff()[1:]).all()
+    "in standard deviations of the start's answers, gold gains less than the proxy at every n",
+    ((bon["gold"] - bon["gold"][0])[1:] / spread < (bon["proxy"] - bon["proxy"][0])[1:]).all(),
 )
 conclude("gold is highest before the largest n", top < len(bon) - 1)
 
 # %% [markdown]
 # *Two effects in one curve.* The gap opens at once: the best of few by a noisy score is partly lucky (regressional). The **fall** is something else:
 # among many answers there are some that the proxy has never been taught about, and it likes a few of them very much (extremal). Gold and proxy are
-# in units of their own, so the *distance* of the two lines means nothing; that one falls while the other rises does.
+# in units of their own, so the *distance* of the two lines means nothing unless both are divided by their spread; that one falls while the other rises means something in any unit.
 #
 # ## 4. Reinforcement learning, and a rule that you register
 #
@@ -270,7 +272,16 @@ conclude("gold is highest before the largest n", top < len(bon) - 1)
 # hidden for now.
 
 # %% tags=["experiment", "nbval-ignore-output"]
-run = over.push(start, proxy_a.score, steps=at_scale(12, 90), seed=SEED, watch={"held_out": proxy_b.score})
+from course_utils.experiments import mitigations
+
+
+def truth_of(prompts, answers):
+    """The part of the gold reward that is about what is true, for section 6."""
+    return torch.tensor([mitigations.correctness(p, a) for p, a in zip(prompts, answers)])
+
+
+watched = {"held_out": proxy_b.score, "truth": truth_of}
+run = over.push(start, proxy_a.score, steps=at_scale(12, 90), seed=SEED, watch=watched)
 walk = pd.DataFrame(run.rows)
 walk["audit"] = [sum(gold[:64]) / len(gold[:64]) for gold in run.gold]
 
@@ -923,7 +934,8 @@ relabelled, ordinary = (
 print(
     "gold at the end, pushed pairs minus ordinary pairs:",
     interval(relabelled - ordinary),
-    f"({len(relabelled)} seeds)",
+    "seeds:",
+    len(relabelled),
 )
 read_per_seed = kept[kept.part == "accuracy"]["responses"].mean()
 print(f"1,000 judgements of clauses came from {read_per_seed:.0f} answers on average")
@@ -970,15 +982,10 @@ grade("pareto-front", pareto_front)
 # **Gold has two parts here**: *truth* (claims and verdicts) and *form* (repeats, fillers, malformed clauses, length). Each point is a policy that you have already: best-of-n for nine n, and the checkpoints of the live run.
 
 # %% tags=["experiment", "nbval-ignore-output"]
-from course_utils.experiments import mitigations
-
 front_of = use("pareto-front", pareto_front)
 
-size = pool.gold.shape[1]
-truth = torch.tensor(
-    [mitigations.correctness(pool.prompts[i // size], r) for i, r in enumerate(pool.responses)],
-    dtype=torch.float64,
-).view_as(pool.gold)
+repeated = pool.prompts.repeat_interleave(pool.gold.shape[1], dim=0)
+truth = truth_of(repeated, pool.responses).double().view_as(pool.gold)
 points, kinds = [], []
 for n in bon["n"]:
     both = [
@@ -987,20 +994,15 @@ for n in bon["n"]:
     ]
     points.append(both)
     kinds.append(f"best of {n}")
-for answers in run.samples.values():
-    parts = [mitigations.correctness(p, r) for p, r in answers]
-    total = [text.gold_reward(p, r) for p, r in answers]
-    points.append([float(np.mean(parts)), float(np.mean(total) - np.mean(parts))])
-    kinds.append("RL")
+for _, row in walk.iterrows():
+    points.append([row["truth"], row["gold"] - row["truth"]])
+    kinds.append(f"RL, KL {row['kl']:.1f}")
 points = torch.tensor(points)
 front = front_of(points)
 
 fig, ax = plots.figure()
-is_rl = torch.tensor([kind == "RL" for kind in kinds])
-for mask, marker, label in (
-    (~is_rl, "o", "best-of-n"),
-    (is_rl, "^", "RL checkpoints (24 samples each: noisy)"),
-):
+is_rl = torch.tensor([kind.startswith("RL") for kind in kinds])
+for mask, marker, label in ((~is_rl, "o", "best-of-n"), (is_rl, "^", "RL checkpoints (192 samples each)")):
     ax.plot(points[mask, 0], points[mask, 1], marker, color=plots.COLOURS[3], label=label)
 order = points[front][points[front][:, 0].argsort()]
 ax.plot(
@@ -1164,7 +1166,7 @@ conclude(
 )
 
 # %% [markdown]
-# *Look at gold.* Under the biases for agreement and for the opening it may well have gone **up**: the pairs also taught something true, and an average hides the rest. Whoever watches one number sees progress. **Meter the thing itself**: length, agreement with false statements, openings.
+# *Look at gold.* It may well have gone **up**: the pairs also taught something true, and an average hides the rest. Whoever watches one number sees progress. **Meter the thing itself**: length, agreement with false statements, openings.
 #
 # These are small versions of documented behaviour: sycophancy in trained assistants (Sharma et al. 2023, arXiv 2310.13548), and length, which accounts for much of the gain in some preference-trained models (Singhal et al. 2023, arXiv 2310.03716).
 
@@ -1244,7 +1246,7 @@ print(f"the policy's answers are {longer.mean():.1f} words longer on average")
 conclude("length control lowers the biased raters' win rate", controlled.iloc[0, 1] < controlled.iloc[0, 0])
 
 # %% [markdown]
-# The control repairs a *measurement*. It does not make the policy's answers shorter, and it takes length out only as far as a logit is linear in it. For the **training**, here are the cures on the biased labels, from the kept runs: a margin for length inside the sigmoid (R-DPO; Park et al. 2024, arXiv 2403.19159), and DPO on
+# The control repairs a *measurement*, in either direction: where length as such costs gold, the raters without the bias see a better policy at equal length. It does not make the policy's answers shorter, and it takes length out only as far as a logit is linear in it. For the **training**, here are the cures on the biased labels, from the kept runs: a margin for length inside the sigmoid (R-DPO; Park et al. 2024, arXiv 2403.19159), and DPO on
 # log-ratios averaged over tokens, which is often named as one.
 
 # %% tags=["experiment"]
@@ -1414,7 +1416,7 @@ for name, loss, strength in (
     ("IPO, τ = 0.1", "IPO", 0.1),
     ("IPO, τ = 0.5", "IPO", 0.5),
 ):
-    steps = (0, 10, 30, 100, 300) if scale() == "fast" else (0, 10, 30, 100, 300, 1000, 2000)
+    steps = (0, 10, 30, 100, 300) if scale() == "fast" else (0, 10, 30, 100, 300, 1000)
     walks[name] = noise.walk(noise.LOSSES[loss], strength, seeds=20, steps=steps)
 print(
     f"mean true reward over 20 worlds, and its standard deviation over them, at step {', '.join(str(r['step']) for r in walks['DPO, β = 0.1'][1:])}"
