@@ -759,7 +759,7 @@ for low, high in zip(steps_up, steps_up[1:]):
 # %% [markdown]
 # Going to 4,000 comparisons, and to a wider proxy on them, does what Gao et al. found: **a better proxy can be pushed harder**. (250 and 1,000 comparisons need not be told apart on a seed on which both are barely better than a coin; look at "ranks right".) "The gap grows with the capacity of the reward model" is the wrong way round.
 #
-# ### A KL price, or stopping early: one frontier
+# ### A KL price, or stopping early: one frontier?
 #
 # With a price $\lambda$ in the reward, $r - \lambda \log(\pi/\pi_0)$, a run drifts less. Does it have more gold **at the same KL** than a run without a price, stopped there?
 
@@ -814,7 +814,7 @@ nearer = ends["KL price 0.3"] < ends["one proxy"][ends["KL price 0.3"].index]
 print(f"the priced run ends nearer to the start on {nearer.sum()} of {len(nearer)} seeds")
 
 # %% [markdown]
-# What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns; a checkpoint's gold has a standard error of about 0.1 here, and a single seed settles nothing. Gao et al. (section 3.6) found no difference. The price is not useless: a run that
+# What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns; a checkpoint's gold has a standard error of about 0.1 here, and a single seed settles nothing. If the priced run is ahead there, remember that it stays near one KL for many steps, where the other only passes through. Gao et al. (section 3.6) found no difference. The price is not useless: a run that
 # comes to rest needs nobody who stops it. But the same coefficient rests at another KL with another reward scale.
 
 # %% [markdown]
@@ -1243,6 +1243,15 @@ grade("length-control", length_controlled_win_rate)
 # %% tags=["experiment", "nbval-ignore-output"]
 control = use("length-control", length_controlled_win_rate)
 
+
+def controlled_rate(wins):
+    """The win rate at equal length; nan where length separates wins from losses (in a run cut short), so that there is none."""
+    try:
+        return control(wins, longer)
+    except (ValueError, ArithmeticError):
+        return float("nan")
+
+
 ours, theirs = decoded["bias: length"], decoded["start"]
 longer = np.array([text.length(a) - text.length(b) for a, b in zip(ours, theirs)], dtype=float)
 flip_coin = torch.Generator().manual_seed(0)
@@ -1253,7 +1262,7 @@ for judge, utility in (
 ):
     gaps = torch.tensor([utility(p, a) - utility(p, b) for p, a, b in zip(asked, ours, theirs)]) / text.NOISE
     wins = (torch.rand(len(gaps), generator=flip_coin) < torch.sigmoid(gaps)).int().tolist()
-    rows[judge] = {"raw win rate": np.mean(wins), "at equal length": control(wins, longer)}
+    rows[judge] = {"raw win rate": np.mean(wins), "at equal length": controlled_rate(wins)}
 controlled = pd.DataFrame(rows).T
 print(controlled.round(2).to_string())
 print(f"the policy's answers are {longer.mean():.1f} words longer on average")
@@ -1763,7 +1772,7 @@ for number, (name, words) in enumerate(twelve, start=1):
 # |---|---|---|
 # | over-optimisation grows with the reward model's capacity | the other way round: a better proxy can be pushed harder | 6 |
 # | it begins at KL = 50 | it depends on proxy and method; no such table exists | 1, 5 |
-# | a KL penalty prevents it | it chooses where the run ends | 6 |
+# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL | 6 |
 # | a second reward model notices | not if it was made by the same recipe | 4 |
 # | ensembles are conservative | the mean is not | 6 |
 # | UWO subtracts the standard deviation | the variance | 6 |
