@@ -64,3 +64,23 @@ def test_the_moving_reference_drifts_farther_in_every_seed():
     assert (last["fixed, all votes"] < last["fixed, new votes"]).all()
     votes = rows[rows["round"] == settings["rounds"]]["votes"]
     assert set(votes) == {settings["rounds"] * settings["votes"]}  # the offline round has as many
+
+
+def test_gold_rises_and_then_falls_in_every_kept_run_of_reinforcement_learning():
+    rows, _ = measured.read("overoptimisation")
+    runs = rows[(rows.part == "rl") & (rows.name == "one proxy")].groupby("seed")
+    assert len(runs) >= 5
+    for seed, run in runs:
+        smoothed = run.gold.rolling(3, center=True, min_periods=1).mean()
+        assert smoothed.max() > run.gold.iloc[0] + 0.1, seed
+        assert run.gold.iloc[-3:].mean() < run.gold.iloc[0], seed
+        assert run.proxy.iloc[-3:].mean() > run.proxy.iloc[0] + 0.5, seed
+
+
+def test_the_visible_tests_alone_ruin_the_programs_and_one_hidden_test_saves_them():
+    rows, _ = measured.read("verifier_programs")
+    rows = rows[rows.examples == 0.25].set_index(["verifier", "seed"])
+    for seed in rows.index.unique("seed"):
+        alone = rows.loc[("the two visible tests", seed)]
+        helped = rows.loc[("and one that is not in the prompt", seed)]
+        assert alone.visible > 0.9 and alone.hidden < 0.5 and helped.hidden > 0.7, seed

@@ -9,6 +9,7 @@ MODULES = {
     "02-dpo-from-scratch": "dpo_from_scratch",
     "03-method-comparison": "method_comparison",
     "04-kto-pipeline": "kto_pipeline",
+    "05-goodhart": "goodhart",
     "06-final-quiz": "final_quiz",
 }
 

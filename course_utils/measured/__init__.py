@@ -16,7 +16,7 @@ LIBRARIES = ("torch", "transformers", "trl")
 
 
 def keep(name, rows, settings, seconds):
-    """Write rows of results with the settings and what they were run on.
+    """Write rows of results, one a line, with the settings and what they were run on.
 
     Args:
         name: of the file, without ".json".
@@ -31,8 +31,11 @@ def keep(name, rows, settings, seconds):
         "seconds": round(seconds),
         "settings": settings,
     }
-    text = json.dumps({"provenance": provenance, "rows": rows}, indent=1)
-    (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    head = json.dumps(provenance, indent=1, ensure_ascii=False).replace("\n", "\n ")
+    (FOLDER / f"{name}.json").write_text(
+        f'{{\n "provenance": {head},\n "rows": [\n  {lines}\n ]\n}}\n', encoding="utf-8"
+    )
 
 
 def read(name):
