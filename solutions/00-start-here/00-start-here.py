@@ -315,5 +315,7 @@ progress()
 # | 02 · DPO from scratch | train a small language model on preferences by hand, and see what gets worse |
 # | 03 · eight methods | write the core of seven more methods, and compare all eight in one world |
 # | 04 · from thumbs to a service | turn a log of thumbs up and down into a trained, served and watched model; find eight bugs |
+# | 05 · Goodhart, measured | push proxies of a known reward until they break, and try what is said to help |
+# | 06 · final quiz | audit claims, mend bugs, answer five questions |
 #
 # Next: [01 · derivation](../01-derivation/01-derivation.ipynb).
