@@ -522,14 +522,6 @@ def _rounds_pickled(policy, collect, train, rounds=3):
     return policy
 
 
-def _rounds_frozen(policy, collect, train, rounds=3):
-    """The reference is frozen before the copy is made, so that both are."""
-    reference, policy = policy.requires_grad_(False), copy.deepcopy(policy)
-    for _ in range(rounds):
-        policy = train(policy, reference, collect(policy))
-    return policy
-
-
 def _rounds_policy_frozen(policy, collect, train, rounds=3):
     reference = copy.deepcopy(policy.requires_grad_(False))
     return _later_rounds(policy, reference, collect, train, rounds)
@@ -661,12 +653,7 @@ BUG_08 = find_the_bug(
         (
             "policy-frozen",
             _rounds_policy_frozen,
-            "the policy was frozen together with its reference: requires_grad_ changes the module it is called on. Freeze the copy",
-        ),
-        (
-            "copied-from-frozen",
-            _rounds_frozen,
-            "the module was frozen before it was copied, so that the policy is frozen as well: freeze the one that is the reference",
+            "the policy was frozen together with its reference: requires_grad_ changes the module it is called on, and a copy of a frozen module is frozen too. Freeze the reference alone",
         ),
         (
             "policy-in-eval-mode",
