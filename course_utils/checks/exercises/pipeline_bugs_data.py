@@ -545,6 +545,80 @@ def _join_by_prompt(requests, votes):
     return list({row["prompt"]: row for row in join_votes(requests, votes)}.values())
 
 
+def _join_lenient(read):
+    """The join with words read as `read` says: True, False, or None for no vote."""
+
+    def answer(requests, votes):
+        labels = {}
+        for vote in votes:
+            label = read(vote["feedback"])
+            if vote["request_id"] in requests and label is not None:
+                labels[vote["request_id"]] = label
+        return [{**requests[id], "label": label} for id, label in labels.items()]
+
+    return answer
+
+
+_UP_OR_DOWN = {"thumbs_up": True, "thumbs_down": False}
+_FORGIVING = (
+    lambda word: _UP_OR_DOWN.get(word.replace("-", "_")),
+    lambda word: _UP_OR_DOWN.get(word.strip()),
+    lambda word: _UP_OR_DOWN.get(word.lower()),
+    lambda word: True if word.endswith("up") else False if word.endswith("down") else None,
+    lambda word: True if "up" in word else False if "down" in word else None,
+    lambda word: True if word.startswith("thumbs_up") else False if word.startswith("thumbs_down") else None,
+    lambda word: _UP_OR_DOWN.get(word.strip().lower().replace("-", "_").replace(" ", "_")),
+)
+
+
+def _join_by_content(requests, votes):
+    """Requests of the same content are taken for one, and the last of their votes counts."""
+    rows = {}
+    for row in join_votes(requests, votes):
+        rows[row["prompt"], row["response"], row["model"]] = row
+    return list(rows.values())
+
+
+def _join_by_text(requests, votes):
+    rows = {}
+    for row in join_votes(requests, votes):
+        rows[row["prompt"], row["response"]] = row
+    return list(rows.values())
+
+
+def _join_unmarked(requests, votes):
+    """Rows that are equal in every way are taken for repetitions."""
+    rows = []
+    for row in join_votes(requests, votes):
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
+def _join_with_id(requests, votes):
+    valid = {"thumbs_up": True, "thumbs_down": False}
+    labels = {
+        v["request_id"]: valid[v["feedback"]]
+        for v in votes
+        if v["request_id"] in requests and v["feedback"] in valid
+    }
+    return [{"request_id": id, **requests[id], "label": label} for id, label in labels.items()]
+
+
+def _join_with_word(requests, votes):
+    last = {v["request_id"]: v for v in votes if v["request_id"] in requests and v["feedback"] in _UP_OR_DOWN}
+    return [{**requests[id], **v, "label": _UP_OR_DOWN[v["feedback"]]} for id, v in last.items()]
+
+
+def _join_in_requests(requests, votes):
+    """The labels are written into the requests that were given."""
+    rows = join_votes(requests, votes)
+    for vote in votes:
+        if vote["request_id"] in requests and vote["feedback"] in _UP_OR_DOWN:
+            requests[vote["request_id"]]["label"] = _UP_OR_DOWN[vote["feedback"]]
+    return rows
+
+
 def _join_pandas(requests, votes):
     table = pd.DataFrame(votes, columns=["request_id", "feedback"])
     table = table[table["feedback"].isin(["thumbs_up", "thumbs_down"])]
@@ -620,22 +694,31 @@ def _known_cases(draw):
 
 
 def _word_cases(draw):
-    requests = _requests(draw, 6)
+    requests = _requests(draw, 12)
     ids = list(requests)
-    votes = [
-        _vote(ids[2]),
-        _vote(ids[4], word="banana"),
-        _vote(ids[1], False),
-        _vote(ids[0], word="THUMBS_UP"),
+    words = ["banana", "THUMBS_UP", "thumbs-up", " thumbs_down ", "thumbs_up_please", "up", "thumbs down", ""]
+    votes = [_vote(ids[2]), _vote(ids[1], False)]
+    votes += [{"request_id": ids[3 + i], "feedback": word} for i, word in enumerate(words)]
+    return [
+        Case(
+            (requests, votes[:5]), label='five votes, of which "banana", "THUMBS_UP" and "thumbs-up" are none'
+        ),
+        Case(
+            (requests, votes),
+            label="ten votes, of which eight have words that are nearly, or not at all, right",
+        ),
     ]
-    return [Case((requests, votes), label='four votes, of which one is "banana" and one in capitals')]
 
 
 def _last_cases(draw):
     requests = _requests(draw, 6)
     a, b, c, d, *_ = requests
     votes = [_vote(a), _vote(b, False), _vote(a), _vote(c), _vote(c, False), _vote(b), _vote(d)]
-    return [Case((requests, votes), label="seven votes for four requests")]
+    twins = {id: {"prompt": "hi", "response": "hello", "model": "v1"} for id in (a, b, c, d)}
+    return [
+        Case((requests, votes), label="seven votes for four requests"),
+        Case((twins, [*votes, _vote(d, False)]), label="four requests that are alike but for their ids"),
+    ]
 
 
 def _join_cases(draw):
@@ -684,6 +767,39 @@ BUG_05 = find_the_bug(
             "wiped-out",
             _join_last_before_words,
             "a word that is no vote wipes out the valid vote before it",
+        ),
+        *(
+            (
+                f"forgiving-{i}" if i else "forgiving",
+                _join_lenient(read),
+                "a word that is nearly right is taken for a vote; only the two words themselves are votes, all others are left out",
+            )
+            for i, read in enumerate(_FORGIVING)
+        ),
+        (
+            "by-content",
+            _join_by_content,
+            "requests with the same content are taken for one; each request has an id and a row of its own",
+        ),
+        (
+            "equal-rows-once",
+            _join_unmarked,
+            "rows that are equal were made one; two requests with the same content are two rows",
+        ),
+        (
+            "request-id-kept",
+            _join_with_id,
+            "the rows have more keys than prompt, response, model and label: the request's id is still there",
+        ),
+        (
+            "vote-kept",
+            _join_with_word,
+            "the rows hold the vote's keys too; prompt, response, model and label are wanted",
+        ),
+        (
+            "labels-in-the-requests",
+            _join_in_requests,
+            "the requests that were given were changed: labels written into them, or some taken out; make new dicts",
         ),
         ("by-prompt", _join_by_prompt, "requests with the same prompt are taken for one"),
         (

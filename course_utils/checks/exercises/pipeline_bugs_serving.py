@@ -428,7 +428,7 @@ async def _asking(function, prompts):
     # with two threads only the others have to wait: what they share with the later ones has changed by then
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     first = await asyncio.gather(*(function(prompt, generate) for prompt in prompts), return_exceptions=True)
-    again = [await function(prompts[-1], generate)]
+    again = await asyncio.gather(function(prompts[-1], generate), return_exceptions=True)
     answers = [*first, *again]
     for answer in answers:
         if asyncio.iscoroutine(answer):
