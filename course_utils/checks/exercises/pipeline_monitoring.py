@@ -173,6 +173,10 @@ def _repetition_cases(rng):
             label="more repetition among responses of one word",
         ),
         Case(
+            (_text_frame([distinct] * 100 + one * 200), _text_frame([distinct] * 200 + one * 100)),
+            label="more responses of one word, and no repetition",
+        ),
+        Case(
             (_text_frame([again] * 300), _text_frame([again] * 150 + one * 150)),
             label="as many repetitions in the longer responses, but no more that are one word",
         ),
