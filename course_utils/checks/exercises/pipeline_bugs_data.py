@@ -339,6 +339,16 @@ def _pairs_one_too_many(votes, cap=4):
     return capped_pairs(votes, cap + 1)
 
 
+def _pairs_capped_at_4(votes, cap=4):
+    return capped_pairs(votes, 4)
+
+
+def _pairs_again(votes, cap=4):
+    """Pairs come again until the cap is reached."""
+    pairs = {p: [(p, u, d) for u in ups for d in downs] for p, (ups, downs) in votes.items()}
+    return [pair for own in pairs.values() for pair in (own * cap)[:cap]]
+
+
 def _pairs_turned(votes, cap=4):
     return [(p, d, u) for p, u, d in capped_pairs(votes, cap)]
 
@@ -439,6 +449,12 @@ BUG_02 = find_the_bug(
         ("sides-cut", _pairs_sides_cut, "each side was cut to the cap: that allows cap² pairs for a prompt"),
         ("zipped", _pairs_zipped, "each response is used once only; there are more pairs to be had"),
         ("one-too-many", _pairs_one_too_many, "a prompt can get one pair more than the cap"),
+        ("always-4", _pairs_capped_at_4, "the cap is 4, whatever `cap` says"),
+        (
+            "pairs-again",
+            _pairs_again,
+            "pairs come again until the cap is reached; a prompt with fewer pairs gives those that there are, once each",
+        ),
         ("no-cap", _pairs_no_cap, "the cap is gone altogether"),
         ("turned", _pairs_turned, "chosen and rejected are exchanged"),
         (

@@ -88,6 +88,11 @@ def _cut_decoded_prompt(tokenizer, prompt, output_ids):
     return tokenizer.decode(output_ids, skip_special_tokens=True)[len(shown) :].strip()
 
 
+def _cut_decoded_everywhere(tokenizer, prompt, output_ids):
+    shown = tokenizer.decode(tokenizer.encode(prompt), skip_special_tokens=True)
+    return tokenizer.decode(output_ids, skip_special_tokens=True).replace(shown, "").strip()
+
+
 def _cut_by_token(tokenizer, prompt, output_ids):
     ids = list(output_ids)
     for _ in tokenizer.encode(prompt):
@@ -127,6 +132,11 @@ BUG_03 = find_the_bug(
     (Part("the answer whole, and nothing else", 3, _answer_cases),),
     (
         ("replaced", _cut_replaced, "the prompt is sought in the text, but decoding has changed it"),
+        (
+            "replaced-everywhere",
+            _cut_decoded_everywhere,
+            "the decoded prompt is taken out, or split at, wherever it stands; an answer may say it again. Cut at the beginning only",
+        ),
         (
             "specials-kept",
             _cut_with_specials,
