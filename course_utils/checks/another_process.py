@@ -37,7 +37,7 @@ json.dump(results, sys.stdout)
 """
 
 
-def in_another_process(function, name, calls):
+def in_another_process(function, name, calls, through=None):
     """The results of a notebook function's calls in a new Python process, in which strings hash otherwise.
 
     The whole cell that defines the function is run there, below the imports and plain values that it
@@ -47,6 +47,7 @@ def in_another_process(function, name, calls):
         function: the student's function.
         name: what it is called in the notebook.
         calls: a list of lists of arguments that JSON can hold.
+        through: (name, source) of a function that calls it, where its arguments or results are nothing for JSON.
 
     Returns:
         A list of results; None where that cannot be done: the function comes from no notebook cell and no
@@ -55,6 +56,9 @@ def in_another_process(function, name, calls):
     source = cell_source(function, name)
     if source is None:
         return None
+    if through:
+        name, caller = through
+        source = f"{source}\n{caller}"
     try:
         job = {
             "source": source,
