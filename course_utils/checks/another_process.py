@@ -15,6 +15,7 @@ import types
 from pathlib import Path
 
 _LIMIT = 20  # seconds; a cell that imports torch takes three
+_COURSE = str(Path(__file__).resolve().parent.parent)
 _LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 _DRIVER = """
@@ -36,7 +37,7 @@ json.dump(results, sys.stdout)
 """
 
 
-def in_another_process(function, name, calls):
+def in_another_process(function, name, calls, through=None):
     """The results of a notebook function's calls in a new Python process, in which strings hash otherwise.
 
     The whole cell that defines the function is run there, below the imports and plain values that it
@@ -46,14 +47,18 @@ def in_another_process(function, name, calls):
         function: the student's function.
         name: what it is called in the notebook.
         calls: a list of lists of arguments that JSON can hold.
+        through: (name, source) of a function that calls it, where its arguments or results are nothing for JSON.
 
     Returns:
-        A list of results; None where that cannot be done: the function comes from no notebook cell, or
-        its cell does not run by itself.
+        A list of results; None where that cannot be done: the function comes from no notebook cell and no
+        file, or what defines it does not run by itself.
     """
     source = cell_source(function, name)
     if source is None:
         return None
+    if through:
+        name, caller = through
+        source = f"{source}\n{caller}"
     try:
         job = {
             "source": source,
@@ -74,17 +79,46 @@ def in_another_process(function, name, calls):
 def cell_source(function, name):
     """The source of the whole notebook cell that defines `function` as `name`; None where there is no such cell.
 
-    IPython keeps the source of each cell under a file name that is no file.
+    IPython keeps the source of each cell under a file name that is no file. Of a file, other than the
+    course's own, it is the definition with the imports, definitions and assignments that it needs.
     """
     code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None or Path(code.co_filename).exists():
+    if code is None or code.co_filename.startswith(_COURSE):
         return None
+    if Path(code.co_filename).exists():
+        return _definition_in(Path(code.co_filename), name)
     source = "".join(linecache.getlines(code.co_filename))
     try:
         tree = ast.parse(source)
     except SyntaxError:
         return None
     return source if name in _defined(tree) else None
+
+
+def _definition_in(file, name):
+    """What `name` needs of a file's imports, definitions and assignments; None where the file does not define it."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    made = [(step, _made_by(step)) for step in tree.body if isinstance(step, kinds)]
+    if not any(name in names for _, names in made):
+        return None
+    needed, wanted = [], {name}
+    while found := [step for step, names in made if names & wanted and step not in needed]:
+        needed += found
+        wanted |= {node.id for step in found for node in ast.walk(step) if isinstance(node, ast.Name)}
+    return "\n".join(ast.unparse(step) for step in tree.body if step in needed)
+
+
+def _made_by(step):
+    """Names that one statement of a file gives a value to."""
+    if isinstance(step, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).split(".")[0] for alias in step.names}
+    if isinstance(step, (ast.FunctionDef, ast.ClassDef)):
+        return {step.name}
+    return {n.id for n in ast.walk(step) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def _defined(tree):

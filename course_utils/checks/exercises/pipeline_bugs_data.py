@@ -11,6 +11,7 @@ from scipy import stats
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug
+from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import changed_inputs, describe_error, quietly
 
 # --- bug-01: equal-width bins on a long-tailed length -----------------------------------------------
@@ -52,8 +53,44 @@ def _bins_counts(lengths, thumbs_up, bins=5):
 
 def _bins_qcut(lengths, thumbs_up, bins=5):
     frame = pd.DataFrame({"length": lengths, "up": np.asarray(thumbs_up, dtype=float)})
-    table = frame.groupby(pd.qcut(frame["length"], bins), observed=True)["up"].agg(["size", "mean"])
+    bin_of = pd.qcut(frame["length"], bins, duplicates="drop")
+    table = frame.groupby(bin_of, observed=True)["up"].agg(["size", "mean"])
     return list(table.itertuples(index=False, name=None))
+
+
+def _bins_qcut_of_different(lengths, thumbs_up, bins=5):
+    frame = pd.DataFrame({"length": lengths, "up": np.asarray(thumbs_up, dtype=float)})
+    table = frame.groupby(pd.qcut(frame["length"], bins, labels=False))["up"].agg(["size", "mean"])
+    return list(table.itertuples(index=False, name=None))
+
+
+def _bins_qcut_of_ranks(lengths, thumbs_up, bins=5):
+    up = pd.Series(thumbs_up, dtype=float)
+    bin_of = pd.qcut(pd.Series(lengths).rank(method="first"), bins, labels=False)
+    return [(len(votes), votes.mean()) for _, votes in up.groupby(bin_of)]
+
+
+def _bins_rest_in_the_last(lengths, thumbs_up, bins=5):
+    order, size = np.argsort(lengths, kind="stable"), len(lengths) // bins
+    ends = [*(size * (b + 1) for b in range(bins - 1)), len(lengths)]
+    groups = [order[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [(len(g), np.mean([thumbs_up[i] for i in g])) for g in groups]
+
+
+def _bins_remainder_lost(lengths, thumbs_up, bins=5):
+    order, size = np.argsort(lengths, kind="stable"), len(lengths) // bins
+    return [(size, np.mean([thumbs_up[i] for i in order[b * size : (b + 1) * size]])) for b in range(bins)]
+
+
+def _bins_longest_dropped(lengths, thumbs_up, bins=5):
+    order = np.argsort(lengths, kind="stable")[:-1]
+    return approval_by_length([lengths[i] for i in order], [thumbs_up[i] for i in order], bins)
+
+
+def _bins_sorted_with_votes(lengths, thumbs_up, bins=5):
+    pairs = sorted(zip(lengths, map(bool, thumbs_up), strict=True))
+    groups = np.array_split([up for _, up in pairs], bins)
+    return [(len(group), float(group.mean())) for group in groups]
 
 
 def _bins_quantiles(lengths, thumbs_up, bins=5):
@@ -74,7 +111,7 @@ def _bins_ranks(lengths, thumbs_up, bins=5):
 
 
 def _observe_bins(function, case):
-    """The number of bins, the sizes to within two rows, the shares to within two votes."""
+    """The number of bins, their sizes, all votes in them, and the shares of the votes that so many bins hold."""
     lengths, thumbs_up = case.args
     args = (list(lengths), list(thumbs_up))
     try:
@@ -82,24 +119,81 @@ def _observe_bins(function, case):
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
     bins = case.kwargs.get("bins", 5)
-    size = len(lengths) / bins
+    inputs = changed_inputs((case.args, {}), (args, {}))
+    if case.extra:
+        return {"tied": _tied(found, thumbs_up, bins), "inputs": inputs}
     if len(found) != bins:
         words = Missing(f"{len(found)} bins where {bins} are wanted")
-        return {"sizes": words, "shares": words, "inputs": changed_inputs((case.args, {}), (args, {}))}
-    uneven = [n for n, _ in found if abs(n - size) > 2]
-    wanted = approval_by_length(lengths, thumbs_up, bins)
-    off = [
-        f"bin {i + 1}: {share:.3f}"
-        for i, ((_, share), (_, right)) in enumerate(zip(found, wanted, strict=True))
-        if not abs(share - right) < 2.5 / size
-    ]
+        return {"sizes": words, "shares": words, "inputs": inputs}
     return {
-        "sizes": Missing(f"a bin with {max(uneven, key=lambda n: abs(n - size)):g} of {len(lengths)} votes")
-        if uneven
-        else "about equal",
-        "shares": Missing(f"not the share of thumbs-up: {off[0]}") if off else "right",
-        "inputs": changed_inputs((case.args, {}), (args, {})),
+        "sizes": _sizes(found, len(lengths)),
+        "shares": _shares(found, lengths, thumbs_up),
+        "inputs": inputs,
     }
+
+
+def _sizes(found, votes):
+    """ "about equal": the division's remainder may lie anywhere, and a tenth is no matter."""
+    bins = len(found)
+    size = votes / bins
+    uneven = [n for n, _ in found if not abs(n - size) <= max(bins, size / 10)]
+    if uneven:
+        return Missing(f"a bin with {max(uneven, key=lambda n: abs(n - size)):g} of {votes} votes")
+    return _lost(found, votes) or "about equal"
+
+
+def _lost(found, votes):
+    lost = votes - sum(n for n, _ in found)
+    if lost == 0:
+        return None
+    if lost > 0:
+        return Fault(f"{lost:g} of {votes} votes are in no bin; each belongs into one", "votes lost")
+    return Fault(f"there are {votes - lost:g} votes in the bins, of {votes}", "votes twice")
+
+
+def _shares(found, lengths, thumbs_up):
+    """Whether each bin's share is that of the votes that it holds if the shortest come first."""
+    bins, order = len(found), np.argsort(lengths, kind="stable")
+    ups = np.concatenate([[0], np.cumsum(np.asarray(thumbs_up, dtype=float)[order])])
+    sizes = [n for n, _ in found]
+    if sum(sizes) != len(lengths) or any(n < 1 or n != int(n) for n in sizes):
+        sizes = [len(group) for group in np.array_split(order, bins)]
+    ends = np.cumsum([0, *map(int, sizes)])
+    wanted = (ups[ends[1:]] - ups[ends[:-1]]) / np.diff(ends)
+    for i, ((_, share), right) in enumerate(zip(found, wanted, strict=True)):
+        if not abs(share - right) < 2.5 * bins / len(lengths):
+            return Missing(f"not the share of thumbs-up: bin {i + 1}: {share:.3f}")
+    return "right"
+
+
+def _tied(found, thumbs_up, bins):
+    """Where most lengths are equal there may be fewer bins, of any size; but every vote is in one, whichever it is."""
+    if not 1 <= len(found) <= bins:
+        return Missing(f"{len(found)} bins where at most {bins} are wanted")
+    if lost := _lost(found, len(thumbs_up)):
+        return lost
+    rate = float(np.mean(thumbs_up))
+    for n, share in found:
+        if n >= 30 and not abs(share - rate) < 0.3:
+            words = f"a bin of {n:g} votes with {share:.0%} thumbs-up, though the lengths are equal and {rate:.0%} are up"
+            return Fault(words, "sorted by vote")
+    return "all in a bin"
+
+
+def _tied_cases(draw):
+    """Nearly all lengths are equal, and the votes have nothing to do with them."""
+    cases = []
+    for n, bins in ((300, 3), (250, 5)):
+        lengths = [*range(10, 15), *[60] * (n - 10), *range(200, 205)]
+        ups = [i % 2 == 0 for i in draw.permutation(n)]
+        order = draw.permutation(n)
+        cases.append(
+            Case(
+                ([lengths[i] for i in order], ups), {"bins": bins},
+                label=f"{n} votes, of which {n - 10} have the same length, bins={bins}", extra=True,
+            )
+        )  # fmt: skip
+    return cases
 
 
 def _bin_case(draw, n, slope, **kwargs):
@@ -122,7 +216,8 @@ BUG_01 = find_the_bug(
     approval_by_length,
     (
         Part("bins of about equal size", 1.5, _bin_cases, ("sizes",)),
-        Part("the share of thumbs-up in each, inputs unchanged", 1.5, _bin_cases, ("shares", "inputs")),
+        Part("the share of thumbs-up in each, inputs unchanged", 1, _bin_cases, ("shares", "inputs")),
+        Part("many equal lengths: no error, all votes in a bin", 0.5, _tied_cases, ("tied", "inputs")),
     ),
     (
         ("logs", _bins_of_logs, "the bins are equally wide on a log scale now, but still of unequal size"),
@@ -132,6 +227,26 @@ BUG_01 = find_the_bug(
             "the bins are of equal size now, but their votes are not those of their lengths: rows as they come, or lengths sorted without their votes",
         ),
         ("longest-first", _bins_longest_first, "the longest responses come first; the shortest should"),
+        (
+            "remainder-lost",
+            _bins_remainder_lost,
+            "the bins are equally full, but where their number does not divide the votes the rest is in none of them",
+        ),
+        (
+            "longest-dropped",
+            _bins_longest_dropped,
+            "votes were thrown away, those of the longest responses perhaps; they are votes like the others, and bins of equal size are not disturbed by them",
+        ),
+        (
+            "equal-lengths-raise",
+            _bins_qcut_of_different,
+            "where many lengths are equal two cuts fall together, and qcut raises an error; look for its argument `duplicates`, or cut the sorted rows",
+        ),
+        (
+            "sorted-by-vote",
+            _bins_sorted_with_votes,
+            "responses of equal length were sorted by their votes, thumbs-down first, so that the bins differ where lengths do not; sort by the length alone",
+        ),
         ("always-five", _bins_always_five, "there are always five bins, whatever `bins` says"),
         ("counts", _bins_counts, "the second number of each bin is a count; the share is wanted"),
         (
@@ -140,7 +255,13 @@ BUG_01 = find_the_bug(
             "nearly all votes fall into the first bin and a few into the last, because one response is very long",
         ),
     ),
-    {"qcut": _bins_qcut, "quantiles": _bins_quantiles, "ranks": _bins_ranks},
+    {
+        "qcut": _bins_qcut,
+        "qcut of ranks": _bins_qcut_of_ranks,
+        "quantiles": _bins_quantiles,
+        "ranks": _bins_ranks,
+        "the rest in the last bin": _bins_rest_in_the_last,
+    },
     (
         "Print how many votes each bin holds, for lengths of which one is far larger than the others.",
         "Bins can be equally wide or equally full; the docstring says which.",
@@ -216,6 +337,16 @@ def _pairs_zipped(votes, cap=4):
 
 def _pairs_one_too_many(votes, cap=4):
     return capped_pairs(votes, cap + 1)
+
+
+def _pairs_capped_at_4(votes, cap=4):
+    return capped_pairs(votes, 4)
+
+
+def _pairs_again(votes, cap=4):
+    """Pairs come again until the cap is reached."""
+    pairs = {p: [(p, u, d) for u in ups for d in downs] for p, (ups, downs) in votes.items()}
+    return [pair for own in pairs.values() for pair in (own * cap)[:cap]]
 
 
 def _pairs_turned(votes, cap=4):
@@ -318,6 +449,12 @@ BUG_02 = find_the_bug(
         ("sides-cut", _pairs_sides_cut, "each side was cut to the cap: that allows cap² pairs for a prompt"),
         ("zipped", _pairs_zipped, "each response is used once only; there are more pairs to be had"),
         ("one-too-many", _pairs_one_too_many, "a prompt can get one pair more than the cap"),
+        ("always-4", _pairs_capped_at_4, "the cap is 4, whatever `cap` says"),
+        (
+            "pairs-again",
+            _pairs_again,
+            "pairs come again until the cap is reached; a prompt with fewer pairs gives those that there are, once each",
+        ),
         ("no-cap", _pairs_no_cap, "the cap is gone altogether"),
         ("turned", _pairs_turned, "chosen and rejected are exchanged"),
         (
@@ -545,6 +682,80 @@ def _join_by_prompt(requests, votes):
     return list({row["prompt"]: row for row in join_votes(requests, votes)}.values())
 
 
+def _join_lenient(read):
+    """The join with words read as `read` says: True, False, or None for no vote."""
+
+    def answer(requests, votes):
+        labels = {}
+        for vote in votes:
+            label = read(vote["feedback"])
+            if vote["request_id"] in requests and label is not None:
+                labels[vote["request_id"]] = label
+        return [{**requests[id], "label": label} for id, label in labels.items()]
+
+    return answer
+
+
+_UP_OR_DOWN = {"thumbs_up": True, "thumbs_down": False}
+_FORGIVING = (
+    lambda word: _UP_OR_DOWN.get(word.replace("-", "_")),
+    lambda word: _UP_OR_DOWN.get(word.strip()),
+    lambda word: _UP_OR_DOWN.get(word.lower()),
+    lambda word: True if word.endswith("up") else False if word.endswith("down") else None,
+    lambda word: True if "up" in word else False if "down" in word else None,
+    lambda word: True if word.startswith("thumbs_up") else False if word.startswith("thumbs_down") else None,
+    lambda word: _UP_OR_DOWN.get(word.strip().lower().replace("-", "_").replace(" ", "_")),
+)
+
+
+def _join_by_content(requests, votes):
+    """Requests of the same content are taken for one, and the last of their votes counts."""
+    rows = {}
+    for row in join_votes(requests, votes):
+        rows[row["prompt"], row["response"], row["model"]] = row
+    return list(rows.values())
+
+
+def _join_by_text(requests, votes):
+    rows = {}
+    for row in join_votes(requests, votes):
+        rows[row["prompt"], row["response"]] = row
+    return list(rows.values())
+
+
+def _join_unmarked(requests, votes):
+    """Rows that are equal in every way are taken for repetitions."""
+    rows = []
+    for row in join_votes(requests, votes):
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
+def _join_with_id(requests, votes):
+    valid = {"thumbs_up": True, "thumbs_down": False}
+    labels = {
+        v["request_id"]: valid[v["feedback"]]
+        for v in votes
+        if v["request_id"] in requests and v["feedback"] in valid
+    }
+    return [{"request_id": id, **requests[id], "label": label} for id, label in labels.items()]
+
+
+def _join_with_word(requests, votes):
+    last = {v["request_id"]: v for v in votes if v["request_id"] in requests and v["feedback"] in _UP_OR_DOWN}
+    return [{**requests[id], **v, "label": _UP_OR_DOWN[v["feedback"]]} for id, v in last.items()]
+
+
+def _join_in_requests(requests, votes):
+    """The labels are written into the requests that were given."""
+    rows = join_votes(requests, votes)
+    for vote in votes:
+        if vote["request_id"] in requests and vote["feedback"] in _UP_OR_DOWN:
+            requests[vote["request_id"]]["label"] = _UP_OR_DOWN[vote["feedback"]]
+    return rows
+
+
 def _join_pandas(requests, votes):
     table = pd.DataFrame(votes, columns=["request_id", "feedback"])
     table = table[table["feedback"].isin(["thumbs_up", "thumbs_down"])]
@@ -620,22 +831,31 @@ def _known_cases(draw):
 
 
 def _word_cases(draw):
-    requests = _requests(draw, 6)
+    requests = _requests(draw, 12)
     ids = list(requests)
-    votes = [
-        _vote(ids[2]),
-        _vote(ids[4], word="banana"),
-        _vote(ids[1], False),
-        _vote(ids[0], word="THUMBS_UP"),
+    words = ["banana", "THUMBS_UP", "thumbs-up", " thumbs_down ", "thumbs_up_please", "up", "thumbs down", ""]
+    votes = [_vote(ids[2]), _vote(ids[1], False)]
+    votes += [{"request_id": ids[3 + i], "feedback": word} for i, word in enumerate(words)]
+    return [
+        Case(
+            (requests, votes[:5]), label='five votes, of which "banana", "THUMBS_UP" and "thumbs-up" are none'
+        ),
+        Case(
+            (requests, votes),
+            label="ten votes, of which eight have words that are nearly, or not at all, right",
+        ),
     ]
-    return [Case((requests, votes), label='four votes, of which one is "banana" and one in capitals')]
 
 
 def _last_cases(draw):
     requests = _requests(draw, 6)
     a, b, c, d, *_ = requests
     votes = [_vote(a), _vote(b, False), _vote(a), _vote(c), _vote(c, False), _vote(b), _vote(d)]
-    return [Case((requests, votes), label="seven votes for four requests")]
+    twins = {id: {"prompt": "hi", "response": "hello", "model": "v1"} for id in (a, b, c, d)}
+    return [
+        Case((requests, votes), label="seven votes for four requests"),
+        Case((twins, [*votes, _vote(d, False)]), label="four requests that are alike but for their ids"),
+    ]
 
 
 def _join_cases(draw):
@@ -684,6 +904,39 @@ BUG_05 = find_the_bug(
             "wiped-out",
             _join_last_before_words,
             "a word that is no vote wipes out the valid vote before it",
+        ),
+        *(
+            (
+                f"forgiving-{i}" if i else "forgiving",
+                _join_lenient(read),
+                "a word that is nearly right is taken for a vote; only the two words themselves are votes, all others are left out",
+            )
+            for i, read in enumerate(_FORGIVING)
+        ),
+        (
+            "by-content",
+            _join_by_content,
+            "requests with the same content are taken for one; each request has an id and a row of its own",
+        ),
+        (
+            "equal-rows-once",
+            _join_unmarked,
+            "rows that are equal were made one; two requests with the same content are two rows",
+        ),
+        (
+            "request-id-kept",
+            _join_with_id,
+            "the rows have more keys than prompt, response, model and label: the request's id is still there",
+        ),
+        (
+            "vote-kept",
+            _join_with_word,
+            "the rows hold the vote's keys too; prompt, response, model and label are wanted",
+        ),
+        (
+            "labels-in-the-requests",
+            _join_in_requests,
+            "the requests that were given were changed: labels written into them, or some taken out; make new dicts",
         ),
         ("by-prompt", _join_by_prompt, "requests with the same prompt are taken for one"),
         (

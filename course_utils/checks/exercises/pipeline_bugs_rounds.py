@@ -3,12 +3,16 @@
 import copy
 import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import stats
 
+from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug
+from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, observe_call, quietly
 
 # --- bug-07: a test repeated every week -------------------------------------------------------------
@@ -31,9 +35,9 @@ def first_alarm(weeks, planned=12):
     `planned` number. Without an effect, at most one experiment in twenty gives an alarm in all its weeks
     together. (Here: the bounds of O'Brien and Fleming, 1979.)
     """
-    # equally spaced looks; 2.178 is a little above the constant for up to 20 looks, so on the safe side
+    # a Brownian motion watched all the time leaves ±2.2414 within its time with probability 5 %, so any number of looks is safe
     for week, z in enumerate(_z_by_week(weeks), start=1):
-        if abs(z) > 2.178 * math.sqrt(planned / week):
+        if abs(z) > 2.2414 * math.sqrt(planned / week):
             return week
     return None
 
@@ -88,75 +92,223 @@ def _alarm_msprt(weeks, planned=12):
 
 
 def _alarm_pocock(weeks, planned=12):
+    """Pocock's bounds (1977), read off on the safe side: 2.63 for up to 15 looks, 2.83 for up to 60."""
     for week, z in enumerate(_z_by_week(weeks)):
-        if z**2 > 2.60**2:
+        if z**2 > (2.63 if planned <= 15 else 2.83) ** 2:
             return week + 1
 
 
-@functools.lru_cache(maxsize=16)
-def _experiments(seed):
-    """(quiet, different): experiments of 12 weeks on which every valid rule gives the same verdict.
+def _alarm_spending(share, own=False):
+    """A bound of its own each week: `share(week)` of the 5 %, on all votes so far or the week's own."""
 
-    Quiet ones have no effect and pass 1.96 at some week, none at the end, and stay well inside the
-    bounds of all usual sequential rules (Pocock 2.59, O'Brien and Fleming 2.10 √(12 / week)).
-    """
-    rng = np.random.default_rng(seed)
-    votes = rng.integers(380, 520, (4000, 12, 2))
-    ups = rng.binomial(votes, 0.65)
-    weeks = np.stack([ups[..., 0], votes[..., 0], ups[..., 1], votes[..., 1]], axis=-1)
-    up_c, n_c, up_t, n_t = np.moveaxis(weeks.cumsum(axis=1), -1, 0)
+    def answer(weeks, planned=12):
+        z = [_z(*week) for week in weeks] if own else _z_by_week(weeks)
+        return next(
+            (w for w in range(1, len(z) + 1) if abs(z[w - 1]) > stats.norm.isf(share(w) * 0.025)), None
+        )
+
+    return answer
+
+
+def _alarm_own_bonferroni(weeks, planned=12):
+    bound = stats.norm.isf(0.025 / planned)
+    return next((w for w, week in enumerate(weeks, 1) if abs(_z(*week)) > bound), None)
+
+
+def _alarm_chi2(weeks, planned=12):
+    up_c, n_c, up_t, n_t = np.cumsum(np.array(weeks), axis=0).T
     p = (up_c + up_t) / (n_c + n_t)
-    z = np.abs(up_t / n_t - up_c / n_c) / np.sqrt(p * (1 - p) * (1 / n_c + 1 / n_t))
-    bound = np.minimum(2.45, 0.95 * 2.098 * np.sqrt(12 / np.arange(1, 13)))
-    decoy = (z < bound).all(1) & (z[:, -1] < 1.5)
-    high = z > 1.96
-    twice = (high[:, 1:] & high[:, :-1]).any(1)
-    late = high[:, 5:].any(1)
-    early = high[:, :3].any(1)
-    strong = (z > 2.25).any(1)
-    quiet = [
-        np.flatnonzero(decoy & kind)[:3] for kind in (twice, late & twice, early, strong & late, ~high.any(1))
+    chi2 = (up_t / n_t - up_c / n_c) ** 2 / (p * (1 - p) * (1 / n_c + 1 / n_t))
+    hit = np.flatnonzero(stats.chi2.sf(chi2, 1) * planned < 0.05)
+    return hit[0] + 1 if len(hit) else None
+
+
+def _alarm_shared_among_given(weeks, planned=12, own=False):
+    """5 % shared out among the weeks given, not among those planned."""
+    bound = stats.norm.isf(0.025 / len(weeks))
+    z = [_z(*week) for week in weeks] if own else _z_by_week(weeks)
+    return next((w for w in range(1, len(z) + 1) if abs(z[w - 1]) > bound), None)
+
+
+# Simulated experiments without an effect. An answer in Python takes up to milliseconds for one of them, so not
+# all are tried: a few hundred are picked in which many kinds of rules alarm as often as among the thousands that
+# they come from, and of those in which no usual statistic is large every tenth stands for ten.
+
+
+@dataclass(frozen=True)
+class _Null:
+    """Experiments without an effect: their weeks, what each counts for, and |z| week by week."""
+
+    weeks: list
+    counts: np.ndarray
+    total: np.ndarray  # of all votes so far
+    own: np.ndarray  # of the week's own votes
+
+
+def _abs_z(ups, votes):
+    """|z| of ups and votes, shape (..., 2) for the two arms."""
+    p = ups.sum(-1) / votes.sum(-1)
+    rates = ups / votes
+    return np.abs(rates[..., 1] - rates[..., 0]) / np.sqrt(p * (1 - p) * (1 / votes).sum(-1))
+
+
+def _usual_alarms(total, own, planned):
+    """Whether each of many rules, right and wrong, alarms: shape (experiments, rules)."""
+    week = np.arange(1, planned + 1)
+    shares = (0.05 / planned, 0.05 / (week * (week + 1)), 0.05 * 6 / np.pi**2 / week**2, 0.05 * 0.5**week)
+    alarms = [(own > stats.norm.isf(share / 2)).any(1) for share in shares]
+    alarms += [(total > stats.norm.isf(share / 2)).any(1) for share in shares]
+    alarms += [total[:, -1] > 1.96, own[:, -1] > 1.96, (total > 2.13 * np.sqrt(planned / week)).any(1)]
+    alarms += [(total > bound).any(1) for bound in (1.96, 2.17, 2.4, 2.576, 2.7)]
+    so_far = stats.norm.isf(0.025 / week)[:6]  # 5 % shared out among the weeks up to the present one
+    alarms += [(z[:, :6] > so_far).any(1) for z in (total, own)]
+    return np.stack(alarms, 1)
+
+
+@functools.lru_cache(maxsize=16)
+def _without_effect(seed, planned, size):
+    """`size` experiments of `planned` weeks, by number, of which only the loud ones and a tenth of the others are kept."""
+    rng = np.random.default_rng(seed)
+    votes = rng.integers(380, 520, (planned, 2))
+    many = 20 * size
+    ups = np.stack([rng.binomial(votes[w], 0.65, (many, 2)) for w in range(planned)], axis=1)
+    total, own = _abs_z(ups.cumsum(1), votes.cumsum(0)), _abs_z(ups, votes)
+    alarms = _usual_alarms(total, own, planned)
+    # every twentieth of experiments sorted by the rules that alarm; of the twenty ways the most typical one
+    order = np.lexsort(alarms.T)
+    off = [np.abs(alarms[order[k::20]].mean(0) - alarms.mean(0)).max() for k in range(20)]
+    picked = rng.permutation(order[int(np.argmin(off)) :: 20])
+    usual = np.minimum(2.2 if planned > 20 else 1.95, 2.0 * np.sqrt(planned / np.arange(1, planned + 1)))
+    usual[-1] = 1.95
+    loud = (total[picked] > usual).any(1) | (own[picked] > stats.norm.isf(0.075 / planned)).any(1)
+    loud |= alarms[picked][:, :11].any(1)  # all but the bounds that no rule should have
+    quiet = np.flatnonzero(~loud)
+    tenth = quiet[::10]
+    counts = np.concatenate([np.ones(loud.sum()), np.full(len(tenth), len(quiet) / len(tenth))])
+    picked = picked[np.concatenate([np.flatnonzero(loud), tenth])]
+    weeks = [
+        [(int(u[0]), int(n[0]), int(u[1]), int(n[1])) for u, n in zip(ups[i], votes, strict=True)]
+        for i in picked
     ]
-    different = []
-    for lift in (0.12, -0.12, 0.09):
-        ups_t = rng.binomial(votes[0, :, 1], 0.65 + lift)
-        different.append(np.stack([ups[0, :, 0], votes[0, :, 0], ups_t, votes[0, :, 1]], axis=-1))
-    pick = [[tuple(w) for w in weeks[i].tolist()] for i in dict.fromkeys(np.concatenate(quiet).tolist())]
-    return pick, [[tuple(w) for w in d.tolist()] for d in different]
+    return _Null(weeks, counts / size, total[picked], own[picked])
 
 
-def _quiet_cases(draw):
-    quiet, _ = _experiments(draw.integer(0, 2**31))
-    short = [weeks[: 6 + i % 5] for i, weeks in enumerate(quiet[:3])]
-    cases = [(weeks, "twelve weeks without an effect") for weeks in quiet]
-    cases += [(weeks, f"{len(weeks)} of twelve weeks without an effect") for weeks in short]
-    return [Case((weeks,), label=label) for weeks, label in cases]
+@dataclass(frozen=True)
+class _Looks:
+    """How experiments without an effect are shown to an answer, and how often it may alarm.
+
+    `most`: 5 % and what chance may add in so many experiments. `steps`: shares of alarms between which two
+    answers are taken for the same.
+    """
+
+    planned: int
+    size: int
+    growing: bool
+    most: float
+    steps: tuple
+
+
+_TWELVE = _Looks(12, 500, False, 0.066, (0.096, 0.122, 0.175, 0.3, 0.75))
+_GROWING = _Looks(12, 500, True, 0.065, (0.1, 0.135, 0.21, 0.5))
+_YEAR = _Looks(52, 260, False, 0.07, (0.121, 0.16, 0.245, 0.3, 0.6))
+_SOON = 6  # weeks after each of which an answer is asked in a growing list
+
+
+def _alarms_of(function, looks, seed):
+    """For each experiment the week of the alarm, or None; the first thing that is neither instead of a list."""
+    null = _without_effect(seed, looks.planned, looks.size)
+    found = []
+    for i, weeks in enumerate(null.weeks):
+        if looks.growing:
+            lengths = [k for k in range(1, _SOON + 1) if max(null.total[i, k - 1], null.own[i, k - 1]) > 1.9]
+        else:
+            lengths = [looks.planned]
+        first = None
+        for k in lengths:
+            week = function(list(weeks[:k]), **({} if looks.planned == 12 else {"planned": looks.planned}))
+            if odd := _odd(week, k):
+                return odd
+            if week is not None:
+                first = int(week)
+                break
+        found.append(first)
+    return found
+
+
+def _odd(week, of):
+    """What is wrong with a returned value that is neither None nor a week, or an empty text."""
+    if week is None:
+        return ""
+    if isinstance(week, (int, np.integer)) and not isinstance(week, bool):
+        return "" if 1 <= week <= of else f"{week}, which is no week"
+    return f"a {type(week).__name__} where a week or None is wanted"
+
+
+def _observe_alarm(function, case):
+    """Whether there is an alarm, or how often; which week a valid rule alarms at is its own affair."""
+    if not case.extra:
+        seen = observe_call(function, case)
+        if "error" in seen:
+            return seen
+        week = seen["result"]
+        odd = _odd(week, len(case.args[0]))
+        words = Missing(odd) if odd else "no alarm" if week is None else "an alarm"
+        if words == "no alarm":
+            words = Missing("no alarm, though the arms differ clearly")
+        return {"result": words, "inputs": seen["inputs"]}
+    looks, seed = case.extra
+    try:
+        found = quietly(_alarms_of, function, looks, seed)
+    except Exception as error:  # whatever a student's code raises is a finding, not a crash
+        return {"error": describe_error(error)}
+    if isinstance(found, str):
+        return {"result": Missing(found), "inputs": "unchanged"}
+    null = _without_effect(seed, looks.planned, looks.size)
+    share = float(sum(count for count, week in zip(null.counts, found, strict=True) if week))
+    if share <= looks.most:
+        return {"result": "at most about one alarm in twenty", "inputs": "unchanged"}
+    early = any(week is not None and week <= 3 for week in found)
+    kind = f"step {np.searchsorted(looks.steps, share)}, {'early' if early else 'late'}"
+    how = " in one of these calls" if looks.growing else ""
+    return {
+        "result": Fault(f"about {share:.0%} of the experiments without an effect give an alarm{how}; 5 % are allowed", kind),
+        "inputs": "unchanged",
+    }  # fmt: skip
+
+
+def _null_cases(draw):
+    seed, year = draw.integer(0, 2**31), draw.integer(0, 2**31)
+    return [
+        Case(label="both arms alike, simulated, twelve weeks", extra=(_TWELVE, seed)),
+        Case(
+            label="both arms alike, simulated, called after each of the first six weeks with the weeks so far",
+            extra=(_GROWING, seed),
+        ),
+        Case(label="both arms alike, simulated, 52 weeks, planned=52", extra=(_YEAR, year)),
+    ]
 
 
 def _different_cases(draw):
-    _, different = _experiments(draw.integer(0, 2**31))
-    labels = ("twelve points better", "twelve points worse", "nine points better")
-    return [Case((weeks,), label=label) for weeks, label in zip(different, labels, strict=True)]
+    """Effects that are seen in each single week, even under the strictest of the usual bounds."""
+    rng = np.random.default_rng(draw.integer(0, 2**31))
+    cases = []
+    for lift, planned, words in (
+        (0.15, 12, "fifteen points better"),
+        (-0.15, 12, "fifteen points worse"),
+        (0.12, 12, "twelve points better, of twice the votes"),
+        (-0.17, 52, "seventeen points worse, planned=52"),
+    ):
+        votes = rng.integers(440, 560, (planned, 2)) * (2 if lift == 0.12 else 1)
+        ups = rng.binomial(votes, [0.65, 0.65 + lift])
+        weeks = np.stack([ups[:, 0], votes[:, 0], ups[:, 1], votes[:, 1]], axis=-1)
+        kwargs = {} if planned == 12 else {"planned": planned}
+        cases.append(Case(([tuple(week) for week in weeks.tolist()],), kwargs, label=words))
+    return cases
 
 
 def _both_cases(draw):
     """Experiments with an effect beside those without: neither `never` nor `always` may earn a part."""
-    return _quiet_cases(draw) + _different_cases(draw)
-
-
-def _observe_alarm(function, case):
-    """Whether there is an alarm; which week a valid rule alarms at is its own affair."""
-    seen = observe_call(function, case)
-    if "error" in seen:
-        return seen
-    week = seen["result"]
-    if week is None:
-        words = "no alarm"
-    elif isinstance(week, (int, np.integer)) and not isinstance(week, bool):
-        words = "an alarm" if 1 <= week <= len(case.args[0]) else f"{week}, which is no week"
-    else:
-        words = f"a {type(week).__name__}"
-    return {"result": words, "inputs": seen["inputs"]}
+    return _null_cases(draw) + _different_cases(draw)
 
 
 BUG_07 = find_the_bug(
@@ -164,7 +316,7 @@ BUG_07 = find_the_bug(
     "first_alarm",
     first_alarm,
     (
-        Part("no alarm where there is no effect, an alarm where it is clear", 3.5, _both_cases),
+        Part("few alarms where there is no effect, an alarm where it is clear", 3.5, _both_cases),
         Part("weeks unchanged", 0.5, _different_cases, ("inputs",)),
     ),
     (
@@ -182,6 +334,33 @@ BUG_07 = find_the_bug(
             "slightly-stricter",
             _alarm(lambda z, w, planned: abs(z[-1]) > 2.17),
             "the bound is somewhat stricter (3 %), but not enough for twelve looks",
+        ),
+        (
+            "planned-ignored",
+            _alarm(lambda z, w, planned: abs(z[-1]) > 2.5),
+            "the bound is the same however many weeks are planned; what is enough for a few looks is not enough for 52",
+        ),
+        (
+            "still-repeated-at-2.4",
+            _alarm(lambda z, w, planned: abs(z[-1]) > 2.4),
+            "the bound is stricter, but not enough for twelve looks, and it does not ask how many are planned",
+        ),
+        (
+            "shared-among-the-weeks-given",
+            _alarm_shared_among_given,
+            "5 % are shared out among the weeks given so far; a list that grows from week to week begins with the whole 5 %. "
+            "`planned` says how many looks there will be",
+        ),
+        (
+            "own-weeks-shared-among-those-given",
+            functools.partial(_alarm_shared_among_given, own=True),
+            "each week is tested on its own votes, and 5 % are shared out among the weeks given so far; a list that grows "
+            "begins with the whole 5 %. `planned` says how many looks there will be",
+        ),
+        (
+            "own-weeks-of-twelve",
+            lambda weeks, planned=12: _alarm_own_bonferroni(weeks),
+            "each week is tested at a twelfth of 5 %, however many weeks are planned",
         ),
         (
             "weeks-apart",
@@ -217,6 +396,16 @@ BUG_07 = find_the_bug(
         "one look": _alarm_once,
         "mSPRT": _alarm_msprt,
         "Pocock": _alarm_pocock,
+        "6 / (pi w)² of 5 %": _alarm_spending(lambda w: 6 / math.pi**2 / w**2),
+        "own weeks, Bonferroni": _alarm_own_bonferroni,
+        "own weeks, 1 / (w (w + 1))": _alarm_spending(lambda w: 1 / (w * (w + 1)), own=True),
+        "own weeks, halved": _alarm_spending(lambda w: 0.5**w, own=True),
+        "halved": _alarm_spending(lambda w: 0.5**w),
+        "2.87": _alarm(lambda z, w, planned: abs(z[-1]) > 2.87),
+        "chi2": _alarm_chi2,
+        "the last week alone": lambda weeks, planned=12: (
+            len(weeks) if len(weeks) == planned and abs(_z(*weeks[-1])) > 1.96 else None
+        ),
     },
     (
         "Simulate experiments without an effect and count how many give an alarm in some week.",
@@ -333,12 +522,54 @@ def _rounds_pickled(policy, collect, train, rounds=3):
     return policy
 
 
+def _rounds_policy_frozen(policy, collect, train, rounds=3):
+    reference = copy.deepcopy(policy.requires_grad_(False))
+    return _later_rounds(policy, reference, collect, train, rounds)
+
+
+def _rounds_evaluating(policy, collect, train, rounds=3):
+    reference = copy.deepcopy(policy.eval())
+    return _later_rounds(policy, reference, collect, train, rounds)
+
+
+def _rounds_buffers_shared(policy, collect, train, rounds=3):
+    """Parameters of its own, the buffers of the policy."""
+    reference = copy.deepcopy(policy)
+    for name, buffer in policy.named_buffers():
+        setattr(reference, name, buffer)
+    return _later_rounds(policy, reference, collect, train, rounds)
+
+
+def _rounds_own_eval(policy, collect, train, rounds=3):
+    reference = copy.deepcopy(policy).eval()
+    for parameter in reference.parameters():
+        parameter.requires_grad = False
+    for _ in range(rounds):
+        policy.eval()
+        votes = collect(policy)
+        policy.train()
+        policy = train(policy, reference, votes)
+    return policy
+
+
+def _later_rounds(policy, reference, collect, train, rounds):
+    for _ in range(rounds):
+        policy = train(policy, reference, collect(policy))
+    return policy
+
+
+class _Policy(torch.nn.Linear):
+    """One weight, and a buffer that counts the trainings."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.register_buffer("trainings", torch.zeros((), dtype=torch.long))
+
+
 def _observe_rounds(function, case):
     """What collect and train were given, as weights, and what came back."""
-    import torch
-
     (weight, step), log = case.args, []
-    policy = torch.nn.Linear(1, 1, bias=False).double()
+    policy = _Policy(1, 1, bias=False).double()
     with torch.no_grad():
         policy.weight.fill_(weight)
 
@@ -347,10 +578,17 @@ def _observe_rounds(function, case):
         return f"votes on {policy.weight.item():g}"
 
     def train(policy, reference, votes):
-        before = reference.weight.item()
+        before, trainings = reference.weight.item(), reference.trainings.item()
+        log.append(("policy", _trainable(policy)))
         with torch.no_grad():
             policy.weight += step
-        moved = "" if reference.weight.item() == before else " and moves with the policy"
+            policy.trainings += 1
+        if reference.weight.item() != before:
+            moved = " and moves with the policy"
+        elif reference.trainings.item() != trainings:
+            moved = ", but its buffers move with the policy's"
+        else:
+            moved = ""
         same = ", the policy itself" if reference is policy else ""
         log.append(("trained against", f"weight {before:g}{moved}{same}"))
         log.append(("trained on", votes))
@@ -361,12 +599,23 @@ def _observe_rounds(function, case):
         value = result.weight.item()
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
+    states = [entry for kind, entry in log if kind == "policy"]
     return {
         "reference": [entry for kind, entry in log if kind == "trained against"],
         "collected": [entry for kind, entry in log if kind == "collected from"],
         "votes": [entry for kind, entry in log if kind == "trained on"],
         "policy": value,
+        "state": next((Missing(state) for state in states if state != "ready"), "ready"),
     }
+
+
+def _trainable(policy):
+    """ "ready", or why the policy that `train` is given cannot be trained as it came."""
+    if not policy.weight.requires_grad:
+        return "the policy that train() is given is frozen (requires_grad is False): no optimiser can move it"
+    if not policy.training:
+        return "the policy that train() is given was left in eval mode, without its dropout"
+    return "ready"
 
 
 def _round_cases(draw):
@@ -385,7 +634,7 @@ BUG_08 = find_the_bug(
     online_rounds,
     (
         Part("the reference in each round", 2, _round_cases, ("reference",)),
-        Part("the rounds otherwise", 1, _round_cases, ("collected", "votes", "policy")),
+        Part("the rounds otherwise", 1, _round_cases, ("collected", "votes", "policy", "state")),
     ),
     (
         ("shallow", _rounds_shallow, "the copy shares its weights with the policy"),
@@ -401,6 +650,21 @@ BUG_08 = find_the_bug(
             _rounds_from_reference,
             "the reference is right, but votes are collected on its answers, not on the policy's",
         ),
+        (
+            "policy-frozen",
+            _rounds_policy_frozen,
+            "the policy was frozen together with its reference: requires_grad_ changes the module it is called on, and a copy of a frozen module is frozen too. Freeze the reference alone",
+        ),
+        (
+            "policy-in-eval-mode",
+            _rounds_evaluating,
+            "the policy was put into eval mode together with its reference and is trained in it; .eval() changes the module it is called on",
+        ),
+        (
+            "buffers-shared",
+            _rounds_buffers_shared,
+            "the reference has parameters of its own, but its buffers are still the policy's",
+        ),
         ("restarting", _rounds_restarting, "the reference is right, but each round starts from it again"),
         ("one-round", _rounds_one, "only one round is trained"),
         ("reference-back", _rounds_reference_back, "the reference comes back, not the trained policy"),
@@ -414,6 +678,7 @@ BUG_08 = find_the_bug(
         "weights kept": _rounds_state,
         "the policy copied": _rounds_policy_copied,
         "pickled and frozen": _rounds_pickled,
+        "eval for collecting": _rounds_own_eval,
     },
     (
         "Print the reference's weights in each round.",

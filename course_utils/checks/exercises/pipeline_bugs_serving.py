@@ -4,10 +4,13 @@ import asyncio
 import functools
 import inspect
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug
+from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, quietly
 
 # --- bug-03: the answer cut out of the text by characters -------------------------------------------
@@ -85,6 +88,11 @@ def _cut_decoded_prompt(tokenizer, prompt, output_ids):
     return tokenizer.decode(output_ids, skip_special_tokens=True)[len(shown) :].strip()
 
 
+def _cut_decoded_everywhere(tokenizer, prompt, output_ids):
+    shown = tokenizer.decode(tokenizer.encode(prompt), skip_special_tokens=True)
+    return tokenizer.decode(output_ids, skip_special_tokens=True).replace(shown, "").strip()
+
+
 def _cut_by_token(tokenizer, prompt, output_ids):
     ids = list(output_ids)
     for _ in tokenizer.encode(prompt):
@@ -124,6 +132,11 @@ BUG_03 = find_the_bug(
     (Part("the answer whole, and nothing else", 3, _answer_cases),),
     (
         ("replaced", _cut_replaced, "the prompt is sought in the text, but decoding has changed it"),
+        (
+            "replaced-everywhere",
+            _cut_decoded_everywhere,
+            "the decoded prompt is taken out, or split at, wherever it stands; an answer may say it again. Cut at the beginning only",
+        ),
         (
             "specials-kept",
             _cut_with_specials,
@@ -226,8 +239,6 @@ async def _chat_executor(prompt, generate):
 
 
 async def _chat_own_executor(prompt, generate):
-    from concurrent.futures import ThreadPoolExecutor
-
     pool = ThreadPoolExecutor(max_workers=4)
     try:
         return await asyncio.wrap_future(pool.submit(functools.partial(generate, prompt)))
@@ -250,6 +261,51 @@ async def _chat_thread(prompt, generate):
 
     threading.Thread(target=work, daemon=True).start()
     return await future
+
+
+async def _chat_wrapping(prompt, generate):
+    try:
+        return await asyncio.to_thread(generate, prompt)
+    except Exception as error:
+        raise ConnectionError("model failed") from error
+
+
+async def _chat_task_group(prompt, generate):
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(asyncio.to_thread(generate, prompt))
+    return task.result()
+
+
+async def _chat_error_replaced(prompt, generate):
+    failed = False
+    try:
+        return await asyncio.to_thread(generate, prompt)
+    except Exception:
+        failed = True
+    if failed:
+        raise RuntimeError("internal error")
+
+
+_SHARED = [None]
+
+
+async def _chat_shared(prompt, generate):
+    """The prompt lies where the next request puts its own."""
+    _SHARED[0] = prompt
+    return await asyncio.to_thread(lambda: generate(_SHARED[0]))
+
+
+async def _chat_cut_off(prompt, generate):
+    return await asyncio.wait_for(asyncio.to_thread(generate, prompt), timeout=0.05)
+
+
+_ANSWERS = {}
+
+
+async def _chat_remembering(prompt, generate):
+    if prompt not in _ANSWERS:
+        _ANSWERS[prompt] = await asyncio.to_thread(generate, prompt)
+    return _ANSWERS[prompt]
 
 
 class _Service:
@@ -314,7 +370,7 @@ def _observe_service(function, case):
     service, prompts = _Service(), list(case.args)
     try:
         if case.extra:
-            return {"error of the model": _in_a_thread(lambda: _failing(function))}
+            return _in_a_thread(lambda: case.extra(function, prompts))
         answers = _in_a_thread(lambda: service.run(function, prompts))
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
@@ -335,26 +391,95 @@ def _observe_service(function, case):
     }
 
 
-async def _failing(function):
+async def _failing(function, prompts):
+    raised = RuntimeError("out of memory")
+
     def generate(prompt):
-        raise RuntimeError("out of memory")
+        raise raised
 
     try:
-        answer = await function("hello", generate)
-    except RuntimeError as error:
-        return f"{error} comes through"
+        answer = await function(prompts[0], generate)
+    except Exception as error:  # the model's own, or one that tells where it came from
+        told = raised in _origins(error)
+        kind = type(error).__name__
+        words = (
+            "comes through"
+            if told
+            else Missing(f"a {kind} ({error}) comes, which does not tell the model's error")
+        )
+        return {"error of the model": words}
     if asyncio.iscoroutine(answer):
         answer.close()  # else Python warns that nobody awaited it
-        return "a coroutine came back"
-    return f"{answer!r} came back, as if nothing had happened"
+        return {"error of the model": Missing("a coroutine came back")}
+    return {"error of the model": Missing(f"{answer!r} came back, as if nothing had happened")}
+
+
+def _origins(error):
+    """An exception, those that it was raised from or while handling, and those of a group."""
+    found, todo = [], [error]
+    while todo:
+        one = todo.pop()
+        if one is not None and one not in found:
+            found.append(one)
+            todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+    return found
+
+
+async def _asking(function, prompts):
+    """Many requests at a time, the same question twice one after the other, and an answer that takes its time."""
+    asked = []
+
+    def generate(prompt):
+        asked.append(prompt)
+        if prompt in prompts[:2]:
+            time.sleep(0.3)
+        return f"answer {asked.count(prompt)} to {prompt}"
+
+    # with two threads only the others have to wait: what they share with the later ones has changed by then
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    first = await asyncio.gather(*(function(prompt, generate) for prompt in prompts), return_exceptions=True)
+    again = await asyncio.gather(function(prompts[-1], generate), return_exceptions=True)
+    answers = [*first, *again]
+    for answer in answers:
+        if asyncio.iscoroutine(answer):
+            answer.close()
+    if errors := [answer for answer in answers if isinstance(answer, Exception)]:
+        if isinstance(errors[0], TimeoutError):
+            return {
+                "asked": Fault("an answer that takes 0.3 seconds was cut off; models take longer", "cut off")
+            }
+        raise errors[0]
+    if not all(isinstance(answer, str) for answer in answers):
+        return {"asked": Fault("not texts", "not texts")}
+    own = [f"answer 1 to {prompt}" for prompt in prompts]
+    if again == first[-1:]:
+        return {
+            "asked": Fault(
+                "asked the same again, it gave the old answer without asking the model", "remembered"
+            )
+        }
+    if first != own:
+        wrong = next(i for i, (a, b) in enumerate(zip(first, own, strict=True)) if a != b)
+        return {"asked": Fault(f"the request {prompts[wrong]!r} got {first[wrong]!r}", "another's answer")}
+    return {"asked": "each its own"}
 
 
 def _service_cases(draw):
     return [Case((f"question {draw.integer(1, 99)}", "another question"), label="two requests at a time")]
 
 
+def _asking_cases(draw):
+    number = draw.integer(1, 99)
+    prompts = tuple(f"question {number + i}" for i in range(4))
+    return [Case(prompts, label="four requests at a time, two of which take 0.3 seconds", extra=_asking)]
+
+
 def _error_cases(draw):
-    return [Case(("hello",), label="a model that raises", extra=True)]
+    return [Case(("hello",), label="a model that raises", extra=_failing)]
+
+
+def _answer_parts(draw):
+    return _service_cases(draw) + _asking_cases(draw)
 
 
 BUG_06 = find_the_bug(
@@ -363,7 +488,7 @@ BUG_06 = find_the_bug(
     chat,
     (
         Part("other requests go on meanwhile", 2, _service_cases, ("loop",)),
-        Part("each request gets its answer", 0.5, _service_cases, ("answers",)),
+        Part("each request gets its answer", 0.5, _answer_parts, ("answers", "asked")),
         Part("an error of the model comes through", 0.5, _error_cases, ("error of the model",)),
     ),
     (
@@ -389,13 +514,39 @@ BUG_06 = find_the_bug(
             "an error of the model is swallowed: the client gets an empty answer",
         ),
         (
+            "error-replaced",
+            _chat_error_replaced,
+            "another error takes the place of the model's, and nothing tells what went wrong: let it through, or `raise ... from` it",
+        ),
+        (
+            "shared-prompt",
+            _chat_shared,
+            "the prompt lies in a variable that all requests share: before the model reads it, another request may have put its own there",
+        ),
+        (
+            "cut-off",
+            _chat_cut_off,
+            "an answer that takes longer than a moment is cut off; a model takes seconds",
+        ),
+        (
+            "remembered",
+            _chat_remembering,
+            "an answer is remembered by its prompt, so that who asks again gets the old one; `generate` is to be asked each time",
+        ),
+        (
             "as-shown",
             _chat_shown,
             "the call of the model blocks the event loop: until the answer is there no other request is served, "
             "not even a vote or a health check",
         ),
     ),
-    {"executor": _chat_executor, "own pool": _chat_own_executor, "a thread and a future": _chat_thread},
+    {
+        "executor": _chat_executor,
+        "own pool": _chat_own_executor,
+        "a thread and a future": _chat_thread,
+        "the error wrapped": _chat_wrapping,
+        "a task group": _chat_task_group,
+    },
     (
         "`async` alone makes nothing run beside anything: who could do something else while generate(prompt) runs?",
         "A function that is not async and takes long belongs into a thread.",

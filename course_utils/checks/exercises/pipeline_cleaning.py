@@ -113,6 +113,10 @@ def _add_empty(log):
         log.add("e2", True, response=None, note="a missing response")
     for response in ("42", "0", "no", "nan", "None", ".", " yes "):
         log.add("e3", True, response=response, note=f"the response {response!r}")
+    for response in (" ", None):
+        log.add(
+            "e4", False, response=response, warned=True, note="an empty or missing response with a warning"
+        )
 
 
 def _add_warned(log):
@@ -816,6 +820,23 @@ CLEAN_FEEDBACK = Exercise(
             "counts-contradictions-before-duplicates",
             _cleaner((*STEPS[:3], "contradiction", "duplicate")),
             "contradictions were dropped before the duplicates; the rows that are left are the same, the counts are not",
+        ),
+        Misconception(
+            "counts-warnings-before-empty",
+            _cleaner(("biased_user", "content_warning", "empty_response", *STEPS[3:])),
+            "content warnings were dropped before the empty responses; the rows that are left are the same, the counts are not",
+        ),
+        Misconception(
+            "counts-missing-as-contradiction",
+            _cleaner(
+                empty_response=_where(lambda row: row.response is not None and not row.response.strip()),
+                contradiction=lambda kept, rows: (
+                    _contradicted(_shown)([row for row in kept if row.response is not None], rows)
+                    + [row for row in kept if row.response is None]
+                ),
+            ),
+            "missing responses are not counted as empty: a comparison with the empty text is not true of them, and they fall out "
+            "later, where rows are grouped by response",
         ),
         Misconception(
             "counts-only-found",

@@ -43,6 +43,8 @@ def _sheet(sheet, prompts, a, b):
         return {"columns": words, "rows": words, "key": words}
     more = len(sheet.columns) > len(_COLUMNS)
     columns = {"columns": "more columns than the three" if more else "the three columns"}
+    if _in_the_index(sheet):
+        columns = {"columns": "the index tells whose response is first; the judges see it"}
     if missing := [name for name in _COLUMNS if name not in sheet.columns]:
         words = Missing(f"the column {missing[0]!r} is missing")
         return {"columns": words, "rows": words, "key": words}
@@ -56,6 +58,14 @@ def _sheet(sheet, prompts, a, b):
         "rows": Missing(wrong[0]) if wrong else "prompt and both responses in every row",
         "key": _key(sheet, a, b),
     }
+
+
+def _in_the_index(sheet):
+    """Whether the index has two kinds of labels that go with the key."""
+    key, labels = _letters(sheet), list(map(str, sheet.index))
+    if isinstance(key, Missing) or len(key) != len(labels) or len(set(map(str, key))) < 2:
+        return False
+    return len(set(labels)) == 2 == len(set(zip(labels, map(str, key), strict=True)))
 
 
 def _row(row, prompt, a, b):
@@ -112,7 +122,12 @@ def _observe_coins(function, case):
         np.array(list(order)) for order in zip(*[(len(x) > len(y), x < y) for x, y in pairs], strict=True)
     )
     return {
-        "coin": _coin(keys, longer, earlier),
+        "coin": _coin(
+            keys,
+            longer,
+            earlier,
+            np.unique(list(zip(*case.args, strict=True)), axis=0, return_inverse=True)[1],
+        ),
         "seed": "another sheet for the same seed"
         if any((keys[s] != again[s]).any() for s in range(2))
         else "the default seed is not 0"
@@ -127,8 +142,8 @@ def _firsts(sheet, a):
     return np.array([int(x == y) for x, y in zip(first, a, strict=True)])
 
 
-def _coin(keys, longer, earlier):
-    """The coins of many seeds (seeds, rows), in words; all bounds are five standard deviations and more wide."""
+def _coin(keys, longer, earlier, content):
+    """The coins of many seeds (seeds, rows), in words; `content`: rows of the same number are alike; all bounds are five standard deviations and more wide."""
     seeds, rows = keys.shape
     if (keys == keys[0]).all():
         kinds = {
@@ -143,6 +158,14 @@ def _coin(keys, longer, earlier):
         return f"{kind} whatever the seed"
     if (keys == keys[:, :1]).all():
         return "one coin for the whole sheet"
+    content = content.reshape(-1)
+    if (
+        len(set(content.tolist())) < rows
+        and (keys == keys[:, np.unique(content, return_index=True)[1][content]]).all()
+    ):
+        return "rows that are alike share one coin"
+    if (keys[1:, :-1] == keys[:-1, 1:]).all() or (keys[1:, 1:] == keys[:-1, :-1]).all():
+        return "a seed's coins are those of the seed beside it, moved by a row"
     means = keys.mean()
     if abs(means - 0.5) > 2.5 / math.sqrt(seeds * rows):
         return "not a fair coin"
@@ -203,6 +226,11 @@ def _coin_cases(draw):
     return [
         Case((prompts, a, b), label=f"200 rows, seeds 0 to {_SEEDS - 1}", extra=True),
         Case((["What is it?"] * n, a, b), label="200 rows with the same prompt", extra=True),
+        Case(
+            (["What is it?"] * n, a[:5] * 40, b[:5] * 40),
+            label="200 rows, of which 40 each are alike",
+            extra=True,
+        ),
     ]
 
 
@@ -386,6 +414,23 @@ BLIND_COMPARISON = Exercise(
             "rows with the same prompt share one coin; each row needs its own",
         ),
         Misconception(
+            "coin-by-content",
+            _with_coins(
+                lambda p, a, b, seed: [
+                    random.Random(f"{seed}/{row}").random() < 0.5 for row in zip(p, a, b, strict=True)
+                ]
+            ),
+            "rows that are alike share one coin, since it is drawn from their texts; each row needs its own",
+        ),
+        Misconception(
+            "seed-plus-row",
+            _with_coins(
+                lambda p, a, b, seed: [np.random.default_rng(seed + i).random() < 0.5 for i in range(len(p))]
+            ),
+            "each row has a generator of `seed` + its number, so that neighbouring seeds give the same coins, a row further on; "
+            "make one generator for the sheet",
+        ),
+        Misconception(
             "one-coin",
             _with_coins(lambda p, a, b, seed: [random.Random(seed).random() < 0.5] * len(p)),
             "one coin decided for the whole sheet; each row needs its own",
@@ -447,6 +492,11 @@ BLIND_COMPARISON = Exercise(
             "key-in-the-sheet",
             _with_key(lambda sheet, coins: sheet.assign(key=["a" if f else "b" for f in coins])),
             "the sheet has more columns than prompt, response_1 and response_2; the judges see all of them, so least of all the key belongs there",
+        ),
+        Misconception(
+            "key-as-index",
+            _with_key(lambda sheet, coins: sheet.set_axis(["a" if f else "b" for f in coins])),
+            "the key is the sheet's index; the judges see that too",
         ),
         Misconception(
             "no-key",
@@ -758,6 +808,11 @@ WIN_RATE = Exercise(
         Part("judgements unchanged", 0.5, _rate_cases, ("inputs",)),
     ),
     misconceptions=(
+        Misconception(
+            "rounded-to-thousandths",
+            lambda judgements: tuple(round(x, 3) for x in win_rate(judgements)),
+            "the numbers were rounded; 1e-4 is wanted. Round when you print",
+        ),
         Misconception(
             "interval-of-wins",
             _from_counts(lambda w, lo, t: (_half(w, lo, t), *_wilson(w / (w + lo + t), w + lo + t))),

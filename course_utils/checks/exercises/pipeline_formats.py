@@ -264,6 +264,31 @@ TO_KTO = Exercise(
             "the texts were stripped; they stay as they are",
         ),
         Misconception(
+            "right-stripped",
+            _texts(str.rstrip),
+            "the texts lost the white space at their ends; they stay as they are",
+        ),
+        Misconception(
+            "left-stripped",
+            _texts(str.lstrip),
+            "the texts lost the white space at their beginnings; they stay as they are",
+        ),
+        Misconception(
+            "space-added",
+            _kto_from(lambda c, f: c | {"completion": [" " + text for text in c["completion"]]}),
+            "a space was put in front of each completion; what stands between prompt and answer is the tokenizer's business",
+        ),
+        Misconception(
+            "separator-added",
+            _kto_from(lambda c, f: c | {"prompt": [text + "\n" for text in c["prompt"]]}),
+            "something was put behind each prompt; the texts stay as they are",
+        ),
+        Misconception(
+            "sorted-by-prompt",
+            _picked(lambda f: np.argsort(f["prompt"].to_numpy(dtype=object), kind="stable").tolist()),
+            "the rows were sorted by prompt, as after a groupby; they stay in the order of the frame",
+        ),
+        Misconception(
             "lower-case",
             _texts(lambda text: text.encode("ascii", "ignore").decode()),
             "letters that are not ASCII are gone from the texts; they stay as they are",
@@ -486,8 +511,22 @@ def _twice_cases(rng):
             copies.add(f"u{user}", True, prompt, f"good on {prompt}")
             copies.add(f"v{user}", False, prompt, f"bad on {prompt}")
         copies.add("w", False, prompt, f"worse on {prompt}")
+    both, spaced = Log(rng), Log(rng)
+    for prompt, sides in (
+        ("question a", (("x",), ("x", "y", "z"))),
+        ("question b", (("x", "y", "z"), ("x",))),
+    ):
+        for up, texts in zip((True, False), sides, strict=True):
+            for text in texts:
+                both.add("u", up, prompt, f"{text} on {prompt}")
+    for up, text in ((True, "yes"), (False, "yes "), (False, " yes"), (True, "yes\n"), (False, "no ")):
+        spaced.add("u", up, "what ?", text)
+    ordered = both.frame(shuffle=False)[0]
     return [
         Case((copies.frame("shuffled")[0],), label="responses that several users voted on"),
+        Case((ordered, 2), label="the first thumbs-up is the first thumbs-down as well, a cap of 2"),
+        Case((ordered, 1), label="the first thumbs-up is the first thumbs-down as well, a cap of 1"),
+        Case((spaced.frame()[0],), label="texts that differ by white space only"),
         _pairs_case(
             rng, [(0, 0, 1), (1, 1, 1), (1, 0, 1), (0, 2, 1), (0, 0, 2)], "texts with both verdicts", 10
         ),
@@ -753,6 +792,21 @@ TO_PAIRS = Exercise(
             "a text against itself was removed after the cap, so that another pair's place was lost",
         ),
         Misconception(
+            "sides-cut",
+            _paired(lambda u, d, cap: _all_pairs(_unique(u)[:cap], _unique(d)[:cap])[:cap]),
+            "each side was cut to the cap before a text against itself was removed, so that another pair's place was lost; cut the pairs",
+        ),
+        Misconception(
+            "stripped",
+            _paired(lambda u, d, cap: _all_pairs([t.strip() for t in u], [t.strip() for t in d])[:cap]),
+            "the texts were stripped; two texts that differ by a space are two, and they stay as they are",
+        ),
+        Misconception(
+            "compared-stripped",
+            _paired(lambda u, d, cap: [(a, b) for a, b in _all_pairs(u, d) if a.strip() != b.strip()][:cap]),
+            "texts that differ by white space only were taken for the same; they are two",
+        ),
+        Misconception(
             "responses-capped",
             _paired(
                 lambda u, d, cap: _all_pairs(_unique(u)[: math.isqrt(cap)], _unique(d)[: math.isqrt(cap)])[
@@ -954,6 +1008,18 @@ KTO_WEIGHTS = Exercise(
             "undesirable-over-desirable",
             _weights(lambda d, u: (1.0, 1.25 * d / u)),
             "the interval was asked of λ_U n_U / (λ_D n_D); it is λ_D n_D over λ_U n_U that lies in [1, 3/2]",
+        ),
+        Misconception(
+            "wrong-side-of-1",
+            _weights(lambda d, u: (1.0, 1.25 * d / u) if d > u else (1.25 * u / d, 1.0)),
+            "with more thumbs-up the ratio comes out below 1: λ_U stands below the line, so there the factor that leads into the "
+            "interval divides",
+        ),
+        Misconception(
+            "wrong-side-of-1-with-more-down",
+            _weights(lambda d, u: (1.0, d / u / 1.25) if d > u else (u / d / 1.25, 1.0)),
+            "with more thumbs-down the ratio comes out below 1: λ_D stands above the line, so there the factor that leads into the "
+            "interval multiplies",
         ),
         Misconception(
             "balanced-classes",

@@ -148,6 +148,15 @@ def _repetition_cases(rng):
     # single words again, but never the same two in a row; the same two, but never three
     singles, pairs = f"{a} {b} {a} {c} {a} {d}", f"{a} {b} {c} {a} {b} {d} {a} {b} {e}"
     apart = " ".join(words[10:19])
+    # one word has no bigram, so its repetition is 0: neither nan nor left out
+    one, again = [words[20]], " ".join([a, b, c, a, b, d])
+    # a b comes twice, but never at two even places; the same share in a short and in a long text
+    odd, distinct = " ".join([a, b, c, a, b]), " ".join(words[:5])
+    short, long = (
+        f"{a} {b} {a} {b}",
+        " ".join([a, b, a, b, a, b, c, d, e, words[5], words[6], words[7], words[8]]),
+    )
+    lines = f"{a}\n{b} {c}\n{d} {a}\n{b} {e}\n{words[5]}"
     return [
         _case(rng, "more repetition", {"repeated": 0.45}),
         _case(rng, "less repetition", {"repeated": 0.0}),
@@ -159,6 +168,30 @@ def _repetition_cases(rng):
             label="words again, but no two words",
         ),
         Case((_text_frame([pairs] * 300), _text_frame([apart] * 300)), label="two words again, but no three"),
+        Case(
+            (_text_frame([again] * 200 + one * 100), _text_frame([distinct] * 200 + one * 100)),
+            label="more repetition among responses of one word",
+        ),
+        Case(
+            (_text_frame([distinct] * 100 + one * 200), _text_frame([distinct] * 200 + one * 100)),
+            label="more responses of one word, and no repetition",
+        ),
+        Case(
+            (_text_frame([again] * 300), _text_frame([again] * 150 + one * 150)),
+            label="as many repetitions in the longer responses, but no more that are one word",
+        ),
+        Case(
+            (_text_frame([odd] * 300), _text_frame([distinct] * 300)),
+            label="two words again, at an odd place",
+        ),
+        Case(
+            (_text_frame([long] * 300), _text_frame([short] * 300)),
+            label="longer responses, of which the same share is repetition",
+        ),
+        Case(
+            (_text_frame([lines] * 300), _text_frame([distinct] * 300)),
+            label="two words again, over several lines",
+        ),
     ]
 
 
@@ -272,6 +305,20 @@ def _joined_repetition(frame):
     return np.array([np.mean([count[b] > 1 for b in _bigrams(text)] or [0.0]) for text in frame["response"]])
 
 
+def _repetition(measure):
+    """A measure of repetition from each response's words."""
+    return lambda frame: np.array([measure(text.split()) for text in frame["response"]], dtype=float)
+
+
+def _nan_without_bigrams(words):
+    return _share(list(zip(words, words[1:], strict=False))) if len(words) > 1 else math.nan
+
+
+def _z_of_known(now, before):
+    """z of what is not nan."""
+    return _z(now[~np.isnan(now)], before[~np.isnan(before)])
+
+
 def _same_responses(frame):
     return frame["response"].duplicated().to_numpy(float)
 
@@ -289,7 +336,7 @@ def _with_pandas(window, baseline):
         return pd.DataFrame(
             {
                 "length_explosion": frame["response"].map(len),
-                "repetition": 1 - pairs.map(lambda p: len(set(p)) / max(len(p), 1)),
+                "repetition": pairs.map(lambda p: 1 - len(set(p)) / len(p) if p else 0.0),
                 "safety_spike": frame["content_warning"].astype(int),
                 "feedback_drop": frame["feedback"].eq("thumbs_down").astype(int),
             }
@@ -388,6 +435,51 @@ DETECT_FAILURES = Exercise(
             "words",
             _rule(length_explosion=lambda f: f["response"].str.split().str.len().to_numpy(float)),
             "the length is counted in words; characters are wanted",
+        ),
+        Misconception(
+            "one-word-nan",
+            _rule(repetition=_repetition(_nan_without_bigrams)),
+            "a response of one word has no bigrams, and 0 / 0 gives nan; one nan makes the mean nan and silences the alarm. It repeats nothing: 0",
+        ),
+        Misconception(
+            "one-word-all-repeated",
+            _rule(
+                repetition=_repetition(
+                    lambda w: 1 - len(set(zip(w, w[1:], strict=False))) / max(len(w) - 1, 1)
+                )
+            ),
+            "a response of one word, which has no bigrams, counts as nothing but repetition: 1 - 0/1. It repeats nothing: 0",
+        ),
+        Misconception(
+            "one-word-left-out",
+            _rule(_z_of_known, repetition=_repetition(_nan_without_bigrams)),
+            "responses of one word were left out of the mean; they repeat nothing and count with 0",
+        ),
+        Misconception(
+            "pairs-side-by-side",
+            _rule(repetition=_repetition(lambda w: _share(list(zip(w[::2], w[1::2], strict=False))))),
+            "the text was cut into pairs side by side; a bigram begins at each word",
+        ),
+        Misconception(
+            "count-of-repetitions",
+            _rule(
+                repetition=_repetition(lambda w: len(w) - 1 - len(set(zip(w, w[1:], strict=False)))),
+            ),
+            "repeated bigrams were counted; their share of all bigrams is wanted, else any longer text repeats itself more",
+        ),
+        Misconception(
+            "split-at-spaces",
+            _rule(
+                repetition=lambda f: np.array(
+                    [_share(list(zip(w, w[1:], strict=False))) for w in (t.split(" ") for t in f["response"])]
+                )
+            ),
+            "words were split at single spaces; a line's end parts words too: `split()` without an argument",
+        ),
+        Misconception(
+            "a-set",
+            _listed(set),
+            "a set came back, which has no order; a list is wanted",
         ),
         Misconception(
             "another-order",

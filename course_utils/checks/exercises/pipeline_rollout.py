@@ -127,7 +127,10 @@ def _process(function, users, share, salt):
     found = in_another_process(function, "assign_variant", calls)
     expected = ["treatment" if v else "control" for v in first[::-1][: len(calls)]]
     if found is not None and found != expected:
-        return "another variant in another process"
+        return (
+            "another variant in another process: something that it uses is another there, such as random numbers that a "
+            "dict or cache keeps, os.urandom, the process id, the time, or __hash__"
+        )
     return "the same again"
 
 

@@ -3,6 +3,7 @@
 Which rows go where is free, so an answer is held against what must be true of any right split.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from itertools import combinations
 
@@ -10,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from course_utils.checks.another_process import another_hash, in_another_process
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.exercises.pipeline_logs import (
@@ -55,13 +57,55 @@ def _form(function, case, result, places):
     forms = [form_of(case.args[0], result[side], places[side]) for side in SIDES]
     again, error, _ = run(function, case)
     again = error or _places(case.args[0], again)
-    same = isinstance(again, dict) and all(sorted(again[side]) == sorted(places[side]) for side in SIDES)
-    return {
-        "form": next((form for form in forms if isinstance(form, Missing)), "unaltered"),
-        "same": "yes"
-        if same
-        else Missing("the same seed gave another split when it was asked a second time"),
-    }
+    same = "yes"
+    if not _alike(again, places):
+        same = Missing("the same seed gave another split when it was asked a second time")
+    elif not _alike_elsewhere(function, case, places):
+        same = Missing(
+            "the same seed gives another split in another process: hash() of a text and the order of a set are others "
+            "there. Sort the set before you draw from it"
+        )
+    return {"form": next((form for form in forms if isinstance(form, Missing)), "unaltered"), "same": same}
+
+
+def _alike(one, other):
+    return isinstance(one, dict) and all(sorted(one[side]) == sorted(other[side]) for side in SIDES)
+
+
+_THROUGH = """
+def _split_elsewhere(columns, index, kwargs):
+    import pandas
+
+    frame = pandas.DataFrame(columns, index=index)
+    frame["timestamp"] = pandas.to_datetime(frame["timestamp"])
+    return {side: rows["timestamp"].astype(str).tolist() for side, rows in split_feedback(frame, **kwargs).items()}
+"""
+
+
+def _alike_elsewhere(function, case, places):
+    """Whether the split is the same with another hash(), and in another process.
+
+    A process that imports pandas takes seconds. So it is started only where names matter in another way than
+    by their order: where all users and prompts get a letter in front and the split is not the same; for one case.
+    """
+    frame = case.args[0]
+    with another_hash():
+        salted, error, _ = run(function, case)
+    if error or not _alike(_places(frame, salted), places):
+        return bool(error)
+    if case.extra != "elsewhere too":
+        return True
+    renamed = frame.assign(user_id="x" + frame["user_id"], prompt="x" + frame["prompt"])
+    other, error, _ = run(function, Case((renamed,), case.kwargs))
+    if error or _alike(_places(renamed, other), places):
+        return True
+    columns = {name: listed(column) for name, column in frame.items()}
+    moments = columns["timestamp"] = frame["timestamp"].astype(str).tolist()
+    call = [columns, frame.index.tolist(), case.kwargs]
+    found = in_another_process(function, "split_feedback", [call], ("_split_elsewhere", _THROUGH))
+    if found is None:
+        return True
+    return all(sorted(found[0][side]) == sorted(moments[i] for i in places[side]) for side in SIDES)
 
 
 def _places(frame, result):
@@ -239,7 +283,7 @@ def _size_cases(rng):
 def _split_form_cases(rng):
     log = _mixed(rng, 60)
     return [
-        _case(log, "an index with repeated labels", "repeated", form=True),
+        _case(log, "an index with repeated labels", "repeated", form="elsewhere too"),
         _case(log, "an index of words, no column content_warning", "words", form=True, warning=False),
     ]
 
@@ -324,6 +368,24 @@ def _unique(feedback, fractions=(0.8, 0.1, 0.1), seed=0):
 def _by_labels(feedback, fractions=(0.8, 0.1, 0.1), seed=0):
     side = _sides(connected_groups(feedback), fractions, seed)
     return {name: feedback.loc[feedback.index[side == i]] for i, name in enumerate(SIDES)}
+
+
+def _by_hash(feedback, fractions=(0.8, 0.1, 0.1), seed=0):
+    """Groups in the order of a hash() of their first user."""
+    group = connected_groups(feedback)
+    first = feedback["user_id"].groupby(group).min()
+    order = sorted(first.index, key=lambda number: hash((first[number], seed)))
+    side = _sides(np.argsort(order)[group], fractions, seed, shuffled=False)
+    return {name: feedback[side == i] for i, name in enumerate(SIDES)}
+
+
+def _by_digest(feedback, fractions=(0.8, 0.1, 0.1), seed=0):
+    """Groups in the order of a digest of their first user."""
+    group = connected_groups(feedback)
+    first = feedback["user_id"].groupby(group).min()
+    order = sorted(first.index, key=lambda n: hashlib.md5(f"{seed}/{first[n]}".encode()).hexdigest())
+    side = _sides(np.argsort(order)[group], fractions, seed, shuffled=False)
+    return {name: feedback[side == i] for i, name in enumerate(SIDES)}
 
 
 def _input_column(feedback, fractions=(0.8, 0.1, 0.1), seed=0):
@@ -565,6 +627,11 @@ SPLIT_FEEDBACK = Exercise(
             "the split is drawn anew each time; draw from `seed`",
         ),
         Misconception(
+            "hash",
+            _by_hash,
+            "hash() of a text, and with it the order of a set, is another in each process, and so is the split; sort the names, or take a digest (hashlib)",
+        ),
+        Misconception(
             "column-left",
             _edited(lambda frames: {side: f.assign(group=0) for side, f in frames.items()}),
             "a helper column is still in the frames",
@@ -599,6 +666,7 @@ SPLIT_FEEDBACK = Exercise(
         "networkx": _with_networkx,
         "labels passed on": _with_labels_passed_on,
         "search": _with_search,
+        "digests": _by_digest,
         "scipy": _right,
     },
     hints=(

@@ -189,6 +189,26 @@ def _wilson(feedback, level=0.001):
     return set(up.index[(middle - half > 0.9) | (middle + half < 0.1)])
 
 
+def _wilson_bounds(rate, n, level):
+    z = NormalDist().inv_cdf(1 - level / 2)
+    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
+
+
+def _wilson_past_the_limits(feedback, level=0.001):
+    up, n, rate = _counts(feedback)
+    low, high = _wilson_bounds(rate, n, level)
+    return set(up.index[(low > 0.9) | (high < 0.1)])
+
+
+def _wilson_past_the_ordinary(feedback, level=0.001):
+    up, n, rate = _counts(feedback)
+    low, high = _wilson_bounds(rate, n, 2 * level)
+    p = (feedback["feedback"] == UP).mean()
+    return set(up.index[((rate > 0.9) & (low > p)) | ((rate < 0.1) & (high < p))])
+
+
 def _beta_interval(feedback, level=0.001):
     up, n, rate = _counts(feedback)
     low, high = beta.ppf(0.025, up + 1, n - up + 1), beta.ppf(0.975, up + 1, n - up + 1)
@@ -330,8 +350,14 @@ FLAG_BIASED_USERS = Exercise(
                     | ((rate < 0.1) & (binom.sf(up - 1, n, p) < level))
                 )
             ),
-            "nobody is flagged, not even users of dozens of votes that are all alike. Are the tails exchanged? For a high "
-            "rate it is the probability of so many ups or more",
+            "nobody is flagged, not even users of dozens of votes that are all alike. With a tail: for a high rate it is the "
+            "probability of so many ups or more. With an interval: it need exclude the ordinary rate, not the limits 0.1 and 0.9",
+        ),
+        Misconception(
+            "interval-past-the-limits",
+            _wilson_past_the_limits,
+            "the whole interval is held against 0.1 and 0.9: at so small a level that takes hundreds of votes. The rate itself is "
+            "held against them; the interval need exclude the ordinary rate",
         ),
         Misconception(
             "not-below",
@@ -385,6 +411,7 @@ FLAG_BIASED_USERS = Exercise(
     ),
     alternatives={
         "wilson": _wilson,
+        "wilson about the ordinary rate": _wilson_past_the_ordinary,
         "beta interval": _beta_interval,
         "binomtest": _with_binomtest,
         "counters": _with_counters,
