@@ -456,7 +456,7 @@ for column in ("user_id", "prompt"):
 # |---|---|
 # | `feedback` | as before; any index |
 # | `fractions` | three shares of the *rows* that sum to 1 |
-# | `seed` | same seed, same split |
+# | `seed` | same seed, same split, in every process |
 # | returns | a dict of three DataFrames, `"train"`, `"validation"`, `"test"`, rows unaltered |
 #
 # Sizes: none is empty, and each is within 0.1 of its share (so a share of 0.8 may come out between 0.7 and 0.9), where no connected group holds more than 5 % of the rows. (`scipy.sparse.csgraph.connected_components` is imported; a
@@ -598,7 +598,7 @@ grade("to-kto", to_kto)
 # To compare with DPO, pairs are *made*: a response with a thumb up beside one **to the same prompt** with a thumb down.
 #
 # - `feedback`: as before. `max_pairs_per_prompt`: the cap.
-# - returns a `datasets.Dataset` with the columns `prompt`, `chosen`, `rejected`. For each prompt $\min(\text{cap}, \text{all there are})$ **different** pairs. A text is never paired with itself (a response may have both verdicts). Which pairs is up to you.
+# - returns a `datasets.Dataset` with the columns `prompt`, `chosen`, `rejected`. For each prompt $\min(\text{cap}, \text{all there are})$ **different** pairs. A text is never paired with itself (a response may have both verdicts). Which pairs is up to you. Texts that differ by a space are two texts, and stay as they are.
 #
 # The cap is *per prompt*: 40 thumbs up and 40 down are 1,600 pairs, and one popular prompt must not become the data set.
 #
@@ -1113,7 +1113,8 @@ else:
 #
 # - `prompts`, `responses_a`, `responses_b`: lists of strings, equally long. `seed`: what the coins are drawn from.
 # - returns a DataFrame with the columns `prompt`, `response_1`, `response_2`, rows in order, **nothing else**. The key is kept apart, in `attrs["key"]`: a list of `"a"` or `"b"`, whose response `response_1` is.
-# - The coins are independent: not always a first, not in turns, not exactly half.
+# - The coins are independent: not always a first, not in turns, not exactly half. Rows that are alike have coins of their own, and neighbouring seeds must not give the same coins moved by a row.
+# - "Nothing else" includes the index: it must not tell.
 #
 # Graded: prompt and both responses, rows in order (1), the key (1), fair, independent coins from the seed (1.5), lists unchanged (0.5).
 #
@@ -1655,6 +1656,8 @@ print("each user saw one model only:", bool((served.groupby("user_id")["variant"
 # | `"safety_spike"` | 1 if `content_warning`, else 0 |
 # | `"feedback_drop"` | 1 for a thumb **down**, else 0 |
 #
+# Words are what white space separates, line ends included; a response of one word has no bigrams, and its measure is 0.
+#
 # A failure holds if the window's mean is above the baseline's by more than 4 standard errors,
 #
 # $$\frac{\bar x_w - \bar x_b}{s\sqrt{1/n_w + 1/n_b}} > 4,$$
@@ -2160,11 +2163,13 @@ conclude(
 #
 # `bug-01` · difficulty 2/5 · about 10 minutes · 3 points
 #
-# **What it is for.** Do users like long answers? The votes are put into `bins` bins of about equal size, the shortest answers first, and each bin gives `(votes, share of thumbs up)`. `lengths` and `thumbs_up` are lists of equal length.
+# **What it is for.** Do users like long answers? The votes are put into `bins` bins of about equal size, the shortest answers first, and each bin gives `(votes, share of thumbs up)`. `lengths` and `thumbs_up` are lists of equal length. Sizes may differ by a tenth, but every vote is in a bin.
+#
+# Equal lengths are frequent. They may leave fewer bins or uneven ones, never an error, and their votes must not decide which bin they fall into; no bin without votes is wanted.
 #
 # **What was seen.** The report says "99.9 % of the votes in the first bin, approval there as everywhere; no effect of length". A plot of the same data shows a clear one. The report was right until last spring, when one user got an answer of 90,000 characters.
 #
-# Graded: bins of about equal size (1.5), the share of thumbs up in each and inputs unchanged (1.5).
+# Graded: bins of about equal size that hold all votes (1.5), the share of thumbs up in each and inputs unchanged (1), many equal lengths (0.5).
 #
 # Stuck? Run `hint("bug-01")` in a new cell.
 
@@ -2329,7 +2334,8 @@ grade("bug-04", approval)
 #
 # - **one for each request** that has a vote. Of several votes for a request the last one counts (in the service of section 8 it is the first; either is a rule, no rule is none);
 # - a vote for a request that was never made is left out;
-# - so is a word other than `"thumbs_up"` and `"thumbs_down"`.
+# - so is a word other than exactly `"thumbs_up"` and `"thumbs_down"`: `"thumbs-up"`, `"THUMBS_UP"` or one with spaces is no vote;
+# - two requests with the same content are two rows, and a row has these four keys only.
 #
 # **What was seen.** The month's data have more rows than there were answers. Some rows have no prompt. A client with a typing error ("thumbs-up") has taught the model to avoid what its users like.
 #
@@ -2378,7 +2384,7 @@ grade("bug-05", join_votes)
 #
 # `bug-06` · difficulty 3/5 · about 10 minutes · 3 points
 #
-# **What it is for.** The handler of `/chat` in an asynchronous service. `generate(prompt)` is an ordinary function that takes seconds and gives the answer, or raises. While it runs, the service must go on with other requests, votes and health checks among them.
+# **What it is for.** The handler of `/chat` in an asynchronous service. `generate(prompt)` is an ordinary function that takes seconds and gives the answer, or raises. While it runs, the service must go on with other requests, votes and health checks among them. Each request asks the model anew. An error may come as it is, or wrapped so that its cause can be found (`raise ... from`, an exception group).
 #
 # **What was seen.** Under load all requests are answered one after the other, and while a long answer is written even `/health` does not reply. The load balancer takes the replica for dead and restarts it.
 #
@@ -2416,11 +2422,11 @@ grade("bug-06", chat)
 #
 # **What it is for.** An experiment is looked at every week. `weeks` is a list with a row a week, `(thumbs up of control, its votes, thumbs up of treatment, its votes)`, up to the `planned` number of weeks. The function returns the first week (from 1) at which the arms differ, or None.
 #
-# **Without an effect at most one experiment in twenty may give an alarm in all its weeks together**; a clear effect must be found. Votes may be taken as independent here.
+# **Without an effect at most one experiment in twenty may give an alarm in all its weeks together**; a clear effect must be found. The function is called after each week with the weeks so far, and `planned` may be 12 or another number such as 52; the promise holds for all these calls together. Votes may be taken as independent here.
 #
 # **What was seen.** A release committee notes that one experiment in five "wins" or "loses" even when both arms run the same model.
 #
-# Graded: no alarm where there is no effect and an alarm where it is clear (3.5), weeks unchanged (0.5).
+# Graded: at most about 5 % alarms in simulated experiments without an effect, all weeks at once and week by week, for 12 and 52 planned weeks, and an alarm where the effect is clear (3.5), weeks unchanged (0.5).
 #
 # Stuck? Run `hint("bug-07")` in a new cell.
 
@@ -2467,7 +2473,7 @@ grade("bug-07", first_alarm)
 #
 # `bug-08` · difficulty 3/5 · about 15 minutes · 3 points
 #
-# **What it is for.** Online KTO. In each round votes are collected on the policy's own answers (`collect(policy)`), and the policy is trained on them against a reference (`train(policy, reference, votes)` changes the policy's weights and gives it back). `policy` is a torch module. The reference is **the policy as it was before the first round**, in every round.
+# **What it is for.** Online KTO. In each round votes are collected on the policy's own answers (`collect(policy)`), and the policy is trained on them against a reference (`train(policy, reference, votes)` changes the policy's weights and gives it back). `policy` is a torch module. The reference is **the policy as it was before the first round**, in every round. `train` must get a policy that can be trained: not frozen, in training mode. The reference shares neither weights nor buffers with it.
 #
 # **What was seen.** The logged KL to the reference is 0.0 in all rounds, and the loss stays at half its weight. After a few rounds the answers hardly resemble language.
 #
