@@ -66,8 +66,8 @@ recall("06-c", "d")
 # | verdict | when | an example (not one of the claims) |
 # |---|---|---|
 # | `"true"` | it holds as it stands, under the conditions that it names | "Adding 3 to the rewards of all responses to a prompt changes no Bradley–Terry preference." |
-# | `"imprecise"` | it is right in the case that is usually meant, and fails in another that it does not rule out: one added condition makes it true, and nothing else has to change | "log σ(x) may be computed as the logarithm of the sigmoid." (Add: for moderate x. In float32 the sigmoid is 0 below about −104.) |
-# | `"unsupported"` | no added condition makes it true, and nothing is known that refutes it: neither a derivation nor a count, an experiment or a source: a number that nobody measured, a ranking without a comparison, a conclusion from a difference within its own error | "Most teams give up PPO within a year." |
+# | `"imprecise"` | it is right in the case that is usually meant, and fails in another that it does not rule out: adding a condition, or several, makes it true, and nothing else has to change | "log σ(x) may be computed as the logarithm of the sigmoid." (Add: for moderate x. In float32 the sigmoid is 0 below about −89.) |
+# | `"unsupported"` | no added condition makes it true, and nothing is known that refutes it: neither a derivation nor a count, an experiment or a source: a number that nobody measured, a number whose unit nobody names, a ranking without a comparison, a conclusion from a difference within its own error | "Most teams give up PPO within a year." |
 # | `"false"` | no added condition saves it; something has to be taken back: a number, a direction, a cause, a quotation, an experiment. A quotation or an experiment that a named source does not hold is false, and not unsupported | "KL(π‖π_ref) and KL(π_ref‖π) are equal." |
 #
 # **To decide**, ask in this order. *Is there a derivation, a count, an experiment or a source that shows it, at least under the condition that is usually meant?*
@@ -346,7 +346,7 @@ grade("claim-08", claim_08)
 #
 # `claim-09` · difficulty 1/5 · about 2 minutes · 2 points (verdict 1, figure 1)
 #
-# > Before the first update, while the policy is a copy of the reference, DPO's loss is the same for every pair and at every β.
+# > Before the first update, while the policy is a copy of the reference (no dropout), DPO's loss is the same for every pair and at every β.
 #
 # *Figure*: that loss, in nats, to 0.001.
 #
@@ -628,7 +628,7 @@ grade("claim-17", claim_17)
 #
 # `claim-18` · difficulty 2/5 · about 3 minutes · 2 points (verdict 1, figure 1)
 #
-# > If all answers of a group get the same reward, their advantages in GRPO are 0, whether all are right or all are wrong.
+# > If all answers of a group get the same reward, their advantages in GRPO, with the usual small ε beside the standard deviation, are 0, whether all are right or all are wrong.
 #
 # *Figure*: the advantage of the first answer of a group with rewards (1, 0, 0, 0), with the sample standard deviation (n − 1) and no ε, to 0.01.
 #
@@ -639,7 +639,7 @@ grade("claim-17", claim_17)
 def claim_18():
     """The verdict on claim 18, and the figure."""
     ### BEGIN SOLUTION
-    # each reward is its group's mean
+    # each reward is its group's mean, and 0 divided by ε is 0
     return "true", (1 - 1 / 4) / np.std([1, 0, 0, 0], ddof=1)
     ### END SOLUTION
 
@@ -732,7 +732,7 @@ grade("claim-20", claim_20)
 def claim_21():
     """The verdict on claim 21, and None."""
     ### BEGIN SOLUTION
-    # numbers without a unit or an origin; counting passes or seconds gives several other orders
+    # numbers without a unit or an origin: no count can confirm or refute them
     return "unsupported", None
     ### END SOLUTION
 
@@ -810,7 +810,7 @@ grade("claim-23", claim_23)
 #
 # `claim-24` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
 #
-# > IPO converges more slowly than DPO, and its probabilities are better calibrated.
+# > IPO converges more slowly than DPO, and gains less from more data.
 #
 # Stuck? Run `hint("claim-24")` in a new cell.
 
@@ -819,7 +819,7 @@ grade("claim-23", claim_23)
 def claim_24():
     """The verdict on claim 24, and None."""
     ### BEGIN SOLUTION
-    # the paper says nothing on either, and no comparison is cited
+    # the paper says nothing on speed and measures no gain from more data, and no comparison is cited
     return "unsupported", None
     ### END SOLUTION
 
@@ -937,7 +937,7 @@ grade("claim-27", claim_27)
 def claim_28():
     """The verdict on claim 28, and the figure."""
     ### BEGIN SOLUTION
-    # the intervals overlap: the difference is within its error
+    # the difference is 0.031, its own 90 % error √(.036² + .037²) = 0.052
     return "unsupported", (0.600 + 0.037) - (0.631 - 0.036)
     ### END SOLUTION
 
@@ -957,7 +957,7 @@ grade("claim-28", claim_28)
 #
 # `claim-29` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
 #
-# > Each of these choices gives the best policy for its data: KTO for noisy pairs, DPO for clean pairs, ORPO where compute is short.
+# > Among KTO, DPO and ORPO, KTO gives the best policy from noisy pairs, DPO from clean pairs, and ORPO where compute is short.
 #
 # Stuck? Run `hint("claim-29")` in a new cell.
 
@@ -1112,7 +1112,7 @@ grade("claim-33", claim_33)
 #
 # > Without speculative decoding, a model of 7.24 billion parameters in bfloat16 writes 256 tokens for one user in under 500 ms on one GPU with a memory bandwidth of 2.04 TB/s. (As found: as a target, without a measurement.)
 #
-# *Figure*: the time, in seconds, that reading the weights takes for 256 tokens, to 0.02 (1 TB = 10¹² bytes).
+# *Figure*: the time, in seconds, that reading all 7.24 billion weights once per token takes for 256 tokens, to 0.04 (1 TB = 10¹² bytes).
 #
 # Stuck? Run `hint("claim-34")` in a new cell.
 
@@ -1172,7 +1172,7 @@ grade("claim-35", claim_35)
 #
 # `claim-36` · difficulty 3/5 · about 4 minutes · 2 points (verdict 1, figure 1)
 #
-# > 58 wins of 100 blind comparisons, without ties, show at the 95 % level (Wilson's interval) that the new model wins more often than the old one.
+# > Wilson's 95 % interval for 58 wins in 100 blind comparisons, without ties, lies above one half.
 #
 # *Figure*: the lower end of Wilson's interval, as a number between 0 and 1, to 0.0005.
 #
@@ -1183,7 +1183,7 @@ grade("claim-35", claim_35)
 def claim_36():
     """The verdict on claim 36, and the figure."""
     ### BEGIN SOLUTION
-    # the interval reaches down to 0.482 and so holds 0.5
+    # it reaches from 0.482 to 0.672, and so holds 0.5
     return "false", (0.58 + 1.96**2 / 200 - 1.96 * math.sqrt(0.58 * 0.42 / 100 + 1.96**2 / 40_000)) / (
         1 + 1.96**2 / 100
     )
@@ -1205,7 +1205,7 @@ grade("claim-36", claim_36)
 #
 # `claim-37` · difficulty 3/5 · about 3 minutes · 1 point (verdict)
 #
-# > In an A/B test of two equal models a test at the 5 % level raises a false alarm in 5 % of the experiments.
+# > A dashboard that shows a test at the 5 % level announces a winner between two equal models in 5 % of the experiments. (As found: without a word on when, or how often, it is looked at.)
 #
 # Stuck? Run `hint("claim-37")` in a new cell.
 
@@ -1214,7 +1214,7 @@ grade("claim-36", claim_36)
 def claim_37():
     """The verdict on claim 37, and None."""
     ### BEGIN SOLUTION
-    # if it is looked at once, at an end fixed before; with each further look the share grows
+    # so it is if it is looked at once, at an end fixed before; with each further look the share grows
     return "imprecise", None
     ### END SOLUTION
 
@@ -1390,7 +1390,7 @@ grade("claim-42", claim_42)
 #
 # `claim-43` · difficulty 4/5 · about 6 minutes · 2 points (verdict 1, figure 1)
 #
-# > Sampling 4 responses and keeping the one with the highest score gives a policy whose KL divergence from the policy sampled from is log 4 − 3/4 = 0.636 nats.
+# > Sampling 4 responses and keeping the one with the highest score gives a policy whose KL divergence from the policy sampled from is log 4 − 3/4 = 0.636 nats (the formula of Stiennon et al. 2020).
 #
 # *Figure*: that divergence, in nats, where the policy gives two responses the probability 1/2 each and one of them has the higher score, to 0.002.
 #
@@ -1401,7 +1401,8 @@ grade("claim-42", claim_42)
 def claim_43():
     """The verdict on claim 43, and the figure."""
     ### BEGIN SOLUTION
-    # exact where no two responses have the same score; with ties it is an upper bound
+    # exact where the score is continuous, so that no two samples ever tie; an upper bound for every
+    # policy over finitely many responses, since the same one can be drawn twice
     return "imprecise", 15 / 16 * math.log(15 / 8) + 1 / 16 * math.log(1 / 8)
     ### END SOLUTION
 
