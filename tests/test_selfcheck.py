@@ -189,6 +189,6 @@ def test_labels_are_words_and_not_patterns():
     for rubric in RUBRICS.values():
         labels = [what for point in rubric.points for what in point.mentions]
         labels += [rubric.title, *(what.removesuffix("?") for what in rubric.doubtful)]
-        labels += [point.text.replace("π*", "π") for point in rubric.points]
+        labels += [point.text for point in rubric.points]
         for label in labels:
-            assert not re.search(r"[|\\?*\x00-\x1f\x7f]", label), label
+            assert not re.search(r"[|\\?*\x00-\x1f\x7f]", label.replace("π*", "π")), label

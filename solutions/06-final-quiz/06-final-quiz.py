@@ -2474,7 +2474,7 @@ grade("bug-23", is_correct)
 #
 # **What was seen.** "Best of the sweep: 57 %", says the report. In production it is 50 %, like all the others. The next sweep has more checkpoints; its winner has 59 % in the report, and 50 % in production.
 #
-# Graded: estimates right on average and a good choice (3), no further off than sampling allows (0.5), same seed same report and inputs unchanged (0.5). "On average" is a matter of 60 to 120 samples of 200 prompts each; a bias below 0.9 standard errors of a mean of all prompts passes, that of the code as found is about 2.2.
+# Graded: estimates right on average and a good choice (3), no further off than sampling allows (0.5), same seed same report and inputs unchanged (0.5). "On average" is a matter of 160 to 400 samples of 200 prompts each; a bias below half a standard error of a mean of all prompts passes, that of the code as found is about 2.2.
 #
 # Stuck? Run `hint("bug-24")` in a new cell.
 
