@@ -2430,7 +2430,7 @@ grade("bug-22", judged_rate)
 #
 # `bug-23` · difficulty 2/5 · about 15 minutes · 3 points
 #
-# **What it is for.** The reward of RLVR: is the final answer in `text` the number `answer`? The final answer is what stands after the **last** `Answer:`, up to the end of the text. It must be one number, with nothing beside it but blanks and perhaps a full stop at the end; "12 or 13" is no answer. Numbers are compared as numbers: `1,250.0` is 1250. A text without `Answer:` is not correct, nor is one whose final answer is not a number. The result is True or False.
+# **What it is for.** The reward of RLVR: is the final answer in `text` the number `answer`? The final answer is what stands after the **last** `Answer:`, up to the end of the text. It must be one number: digits, commas, perhaps a minus and a decimal point, without blanks within. Nothing may stand beside it but blanks and perhaps a full stop right behind it: "12 or 13", "12 apples", "about 12", "$12" and "1 2" are no answers. (What "12 ." is, with a blank before the full stop, is not tested.) Numbers are compared as numbers: `1,250.0` is 1250. A text without `Answer:` is not correct, nor is one whose final answer is not a number. The result is True or False.
 #
 # **What was seen.** The reward climbs to 0.97. The texts have become long; each ends in "Answer: 1 Answer: 2 Answer: 3" and so on up to a hundred.
 #
@@ -2474,7 +2474,7 @@ grade("bug-23", is_correct)
 #
 # **What was seen.** "Best of the sweep: 57 %", says the report. In production it is 50 %, like all the others. The next sweep has more checkpoints; its winner has 59 % in the report, and 50 % in production.
 #
-# Graded: estimates right on average and a good choice (3), no further off than sampling allows (0.5), same seed same report and inputs unchanged (0.5). "On average" is a matter of 160 to 400 samples of 200 prompts each; a bias below half a standard error of a mean of all prompts passes, that of the code as found is about 2.2.
+# Graded: estimates right on average and a good choice (3), no further off than sampling allows (0.5), same seed same report and inputs unchanged (0.5). "On average" is a matter of 120 to 320 samples of 200 prompts each; a bias below half a standard error of a mean of all prompts passes, that of the code as found is about 2.2.
 #
 # Stuck? Run `hint("bug-24")` in a new cell.
 

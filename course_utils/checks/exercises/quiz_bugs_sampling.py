@@ -158,6 +158,26 @@ def _seeded(generator):
     return answer
 
 
+def _running_seed(step):
+    """Seeds counted up from a start that the round gives: seed * step + number of the answer."""
+    return _seeded(lambda s, i, k, g: _new(s * step + i * g + k))
+
+
+def _seeded_by_text(prompts, sample, group_size, seed):
+    """A seed from the prompt's text: equal prompts get equal answers, though the same in every process."""
+    return [[sample(p, _new([seed, k, *p.encode()])) for k in range(group_size)] for p in prompts]
+
+
+def _seeded_by_hash(prompts, sample, group_size, seed):
+    return [[sample(p, _new(abs(hash((seed, p, k))))) for k in range(group_size)] for p in prompts]
+
+
+def _seeded_by_length(prompts, sample, group_size, seed):
+    """Blocks of seeds as long as this round: rounds of another size run into each other's."""
+    size = len(prompts) * group_size
+    return _seeded(lambda s, i, k, g: _new(s * size + i * g + k))(prompts, sample, group_size, seed)
+
+
 def _new(*parts):
     return np.random.default_rng(*parts)
 
