@@ -2205,7 +2205,7 @@ grade("bug-17", nucleus)
 #
 # `bug-18` · difficulty 3/5 · about 15 minutes · 3 points
 #
-# **What it is for.** Rollouts that can be repeated. `sample(prompt, rng)` draws an answer with a numpy `Generator`. For each of the `prompts` the function draws `group_size` answers: a list of lists, a list a prompt, in the order of the prompts. The same `seed` gives the same answers. A run calls it round by round with the seeds 0, 1, 2, …; **all answers are independent, within a group, across prompts, and across rounds**, so no two of them may be drawn from the same random numbers.
+# **What it is for.** Rollouts that can be repeated. `sample(prompt, rng)` draws an answer with a numpy `Generator`. For each of the `prompts` the function draws `group_size` answers: a list of lists, a list a prompt, in the order of the prompts. The same `seed` gives the same answers, in another process too (Python's `hash` of a text does not). A prompt may stand twice in a batch, and rounds differ in size, up to hundreds of prompts. A run calls it round by round with the seeds 0, 1, 2, …; **all answers are independent, within a group, across prompts, and across rounds**, so no two of them may be drawn from the same random numbers.
 #
 # **What was seen.** Every group of sixteen answers is sixteen times the same one, so the group's standard deviation is 0 and nothing is learned. A colleague has mended it with `seed + k`; since then the groups have different answers, but the random numbers of round 7 are those of round 6, moved by one place.
 #
