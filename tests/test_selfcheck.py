@@ -182,3 +182,13 @@ def test_the_solved_notebook_is_known_by_its_anchors(tmp_path, monkeypatch):
         None,
         "This is the solved notebook: the cell holds anchor answers for the grader.",
     )
+
+
+def test_labels_are_words_and_not_patterns():
+    """What the student reads; a label that a replacement has hit would show regular expressions."""
+    for rubric in RUBRICS.values():
+        labels = [what for point in rubric.points for what in point.mentions]
+        labels += [rubric.title, *(what.removesuffix("?") for what in rubric.doubtful)]
+        labels += [point.text for point in rubric.points]
+        for label in labels:
+            assert not re.search(r"[|\\?*\x00-\x1f\x7f]", label.replace("π*", "π")), label

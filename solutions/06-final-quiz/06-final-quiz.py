@@ -50,7 +50,7 @@ from course_utils import plots
 from course_utils.checks import check, hint, points_page, progress, recall, self_check, write_points_page
 
 # %% tags=["recall"]
-recall("06-a", "b")
+recall("06-a", "a")
 
 # %% tags=["recall"]
 recall("06-b", "c")
@@ -66,8 +66,8 @@ recall("06-c", "d")
 # | verdict | when | an example (not one of the claims) |
 # |---|---|---|
 # | `"true"` | it holds as it stands, under the conditions that it names | "Adding 3 to the rewards of all responses to a prompt changes no Bradley–Terry preference." |
-# | `"imprecise"` | it is right in the case that is usually meant, and fails in another that it does not rule out: one added condition makes it true, and nothing else has to change | "log σ(x) may be computed as the logarithm of the sigmoid." (Add: for moderate x. In float32 the sigmoid is 0 below about −104.) |
-# | `"unsupported"` | no added condition makes it true, and nothing is known that refutes it: neither a derivation nor a count, an experiment or a source: a number that nobody measured, a ranking without a comparison, a conclusion from a difference within its own error | "Most teams give up PPO within a year." |
+# | `"imprecise"` | it is right in the case that is usually meant, and fails in another that it does not rule out: adding a condition, or several, makes it true, and nothing else has to change | "log σ(x) may be computed as the logarithm of the sigmoid." (Add: for moderate x. In float32 the sigmoid is 0 below about −89.) |
+# | `"unsupported"` | no added condition makes it true, and nothing is known that refutes it: neither a derivation nor a count, an experiment or a source: a number that nobody measured, a number whose unit nobody names, a ranking without a comparison, a conclusion from a difference within its own error | "Most teams give up PPO within a year." |
 # | `"false"` | no added condition saves it; something has to be taken back: a number, a direction, a cause, a quotation, an experiment. A quotation or an experiment that a named source does not hold is false, and not unsupported | "KL(π‖π_ref) and KL(π_ref‖π) are equal." |
 #
 # **To decide**, ask in this order. *Is there a derivation, a count, an experiment or a source that shows it, at least under the condition that is usually meant?*
@@ -346,7 +346,7 @@ grade("claim-08", claim_08)
 #
 # `claim-09` · difficulty 1/5 · about 2 minutes · 2 points (verdict 1, figure 1)
 #
-# > Before the first update, while the policy is a copy of the reference, DPO's loss is the same for every pair and at every β.
+# > Before the first update, while the policy is a copy of the reference (no dropout), DPO's loss is the same for every pair and at every β.
 #
 # *Figure*: that loss, in nats, to 0.001.
 #
@@ -628,7 +628,7 @@ grade("claim-17", claim_17)
 #
 # `claim-18` · difficulty 2/5 · about 3 minutes · 2 points (verdict 1, figure 1)
 #
-# > If all answers of a group get the same reward, their advantages in GRPO are 0, whether all are right or all are wrong.
+# > If all answers of a group get the same reward, their advantages in GRPO, with the usual small ε beside the standard deviation, are 0, whether all are right or all are wrong.
 #
 # *Figure*: the advantage of the first answer of a group with rewards (1, 0, 0, 0), with the sample standard deviation (n − 1) and no ε, to 0.01.
 #
@@ -639,7 +639,7 @@ grade("claim-17", claim_17)
 def claim_18():
     """The verdict on claim 18, and the figure."""
     ### BEGIN SOLUTION
-    # each reward is its group's mean
+    # each reward is its group's mean, and 0 divided by ε is 0
     return "true", (1 - 1 / 4) / np.std([1, 0, 0, 0], ddof=1)
     ### END SOLUTION
 
@@ -732,7 +732,7 @@ grade("claim-20", claim_20)
 def claim_21():
     """The verdict on claim 21, and None."""
     ### BEGIN SOLUTION
-    # numbers without a unit or an origin; counting passes or seconds gives several other orders
+    # numbers without a unit or an origin: no count can confirm or refute them
     return "unsupported", None
     ### END SOLUTION
 
@@ -810,7 +810,7 @@ grade("claim-23", claim_23)
 #
 # `claim-24` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
 #
-# > IPO converges more slowly than DPO, and its probabilities are better calibrated.
+# > IPO converges more slowly than DPO, and gains less from more data.
 #
 # Stuck? Run `hint("claim-24")` in a new cell.
 
@@ -819,7 +819,7 @@ grade("claim-23", claim_23)
 def claim_24():
     """The verdict on claim 24, and None."""
     ### BEGIN SOLUTION
-    # the paper says nothing on either, and no comparison is cited
+    # the paper says nothing on speed and measures no gain from more data, and no comparison is cited
     return "unsupported", None
     ### END SOLUTION
 
@@ -937,7 +937,7 @@ grade("claim-27", claim_27)
 def claim_28():
     """The verdict on claim 28, and the figure."""
     ### BEGIN SOLUTION
-    # the intervals overlap: the difference is within its error
+    # the difference is 0.031, its own 90 % error √(.036² + .037²) = 0.052
     return "unsupported", (0.600 + 0.037) - (0.631 - 0.036)
     ### END SOLUTION
 
@@ -957,7 +957,7 @@ grade("claim-28", claim_28)
 #
 # `claim-29` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
 #
-# > Each of these choices gives the best policy for its data: KTO for noisy pairs, DPO for clean pairs, ORPO where compute is short.
+# > Among KTO, DPO and ORPO, KTO gives the best policy from noisy pairs, DPO from clean pairs, and ORPO where compute is short.
 #
 # Stuck? Run `hint("claim-29")` in a new cell.
 
@@ -1112,7 +1112,7 @@ grade("claim-33", claim_33)
 #
 # > Without speculative decoding, a model of 7.24 billion parameters in bfloat16 writes 256 tokens for one user in under 500 ms on one GPU with a memory bandwidth of 2.04 TB/s. (As found: as a target, without a measurement.)
 #
-# *Figure*: the time, in seconds, that reading the weights takes for 256 tokens, to 0.02 (1 TB = 10¹² bytes).
+# *Figure*: the time, in seconds, that reading all 7.24 billion weights once per token takes for 256 tokens, to 0.04 (1 TB = 10¹² bytes).
 #
 # Stuck? Run `hint("claim-34")` in a new cell.
 
@@ -1172,7 +1172,7 @@ grade("claim-35", claim_35)
 #
 # `claim-36` · difficulty 3/5 · about 4 minutes · 2 points (verdict 1, figure 1)
 #
-# > 58 wins of 100 blind comparisons, without ties, show at the 95 % level (Wilson's interval) that the new model wins more often than the old one.
+# > Wilson's 95 % interval for 58 wins in 100 blind comparisons, without ties, lies above one half.
 #
 # *Figure*: the lower end of Wilson's interval, as a number between 0 and 1, to 0.0005.
 #
@@ -1183,7 +1183,7 @@ grade("claim-35", claim_35)
 def claim_36():
     """The verdict on claim 36, and the figure."""
     ### BEGIN SOLUTION
-    # the interval reaches down to 0.482 and so holds 0.5
+    # it reaches from 0.482 to 0.672, and so holds 0.5
     return "false", (0.58 + 1.96**2 / 200 - 1.96 * math.sqrt(0.58 * 0.42 / 100 + 1.96**2 / 40_000)) / (
         1 + 1.96**2 / 100
     )
@@ -1205,7 +1205,7 @@ grade("claim-36", claim_36)
 #
 # `claim-37` · difficulty 3/5 · about 3 minutes · 1 point (verdict)
 #
-# > In an A/B test of two equal models a test at the 5 % level raises a false alarm in 5 % of the experiments.
+# > A dashboard that shows a test at the 5 % level announces a winner between two equal models in 5 % of the experiments. (As found: without a word on when, or how often, it is looked at.)
 #
 # Stuck? Run `hint("claim-37")` in a new cell.
 
@@ -1214,7 +1214,7 @@ grade("claim-36", claim_36)
 def claim_37():
     """The verdict on claim 37, and None."""
     ### BEGIN SOLUTION
-    # if it is looked at once, at an end fixed before; with each further look the share grows
+    # so it is if it is looked at once, at an end fixed before; with each further look the share grows
     return "imprecise", None
     ### END SOLUTION
 
@@ -1390,7 +1390,7 @@ grade("claim-42", claim_42)
 #
 # `claim-43` · difficulty 4/5 · about 6 minutes · 2 points (verdict 1, figure 1)
 #
-# > Sampling 4 responses and keeping the one with the highest score gives a policy whose KL divergence from the policy sampled from is log 4 − 3/4 = 0.636 nats.
+# > Sampling 4 responses and keeping the one with the highest score gives a policy whose KL divergence from the policy sampled from is log 4 − 3/4 = 0.636 nats (the formula of Stiennon et al. 2020).
 #
 # *Figure*: that divergence, in nats, where the policy gives two responses the probability 1/2 each and one of them has the higher score, to 0.002.
 #
@@ -1401,7 +1401,8 @@ grade("claim-42", claim_42)
 def claim_43():
     """The verdict on claim 43, and the figure."""
     ### BEGIN SOLUTION
-    # exact where no two responses have the same score; with ties it is an upper bound
+    # exact where the score is continuous, so that no two samples ever tie; an upper bound for every
+    # policy over finitely many responses, since the same one can be drawn twice
     return "imprecise", 15 / 16 * math.log(15 / 8) + 1 / 16 * math.log(1 / 8)
     ### END SOLUTION
 
@@ -2204,7 +2205,7 @@ grade("bug-17", nucleus)
 #
 # `bug-18` · difficulty 3/5 · about 15 minutes · 3 points
 #
-# **What it is for.** Rollouts that can be repeated. `sample(prompt, rng)` draws an answer with a numpy `Generator`. For each of the `prompts` the function draws `group_size` answers: a list of lists, a list a prompt, in the order of the prompts. The same `seed` gives the same answers. A run calls it round by round with the seeds 0, 1, 2, …; **all answers are independent, within a group, across prompts, and across rounds**, so no two of them may be drawn from the same random numbers.
+# **What it is for.** Rollouts that can be repeated. `sample(prompt, rng)` draws an answer with a numpy `Generator`. For each of the `prompts` the function draws `group_size` answers: a list of lists, a list a prompt, in the order of the prompts. The same `seed` gives the same answers, in another process too (Python's `hash` of a text does not). A prompt may stand twice in a batch, and rounds differ in size, up to hundreds of prompts. A run calls it round by round with the seeds 0, 1, 2, …; **all answers are independent, within a group, across prompts, and across rounds**, so no two of them may be drawn from the same random numbers.
 #
 # **What was seen.** Every group of sixteen answers is sixteen times the same one, so the group's standard deviation is 0 and nothing is learned. A colleague has mended it with `seed + k`; since then the groups have different answers, but the random numbers of round 7 are those of round 6, moved by one place.
 #
@@ -2340,7 +2341,7 @@ grade("bug-20", fit)
 #
 # **What it is for.** Every thousand steps the model is exported with its adapters merged in, and then training goes on. `layers` is a dict, name → layer with `layer.weight` (out, in), which is frozen, `layer.lora_A` (r, in), `layer.lora_B` (out, r) and `layer.alpha`, a number. The function returns a dict, name → weight + alpha / r · lora_B lora_A. **The layers stay as they are**, and what was returned does not change when they do, nor does it hang on a graph.
 #
-# **What was seen.** The first export is right. The loss jumps up at every thousandth step and comes down again. The last export, merged by another tool from the stored adapter and the original base, is quite another model.
+# **What was seen.** The first export is right. The loss jumps up at every thousandth step and comes down again. Merged by another tool from the stored adapter and the original base, the last model is quite another than our last export.
 #
 # Graded: two exports one after the other and layers as they were (2), fixed when training goes on and no graph (1).
 #
@@ -2429,7 +2430,7 @@ grade("bug-22", judged_rate)
 #
 # `bug-23` · difficulty 2/5 · about 15 minutes · 3 points
 #
-# **What it is for.** The reward of RLVR: is the final answer in `text` the number `answer`? The final answer is what stands after the **last** `Answer:`, up to the end of the text. It must be one number, with nothing beside it but blanks and perhaps a full stop at the end; "12 or 13" is no answer. Numbers are compared as numbers: `1,250.0` is 1250. A text without `Answer:` is not correct, nor is one whose final answer is not a number. The result is True or False.
+# **What it is for.** The reward of RLVR: is the final answer in `text` the number `answer`? The final answer is what stands after the **last** `Answer:`, up to the end of the text. It must be one number: digits, commas, perhaps a minus and a decimal point, without blanks within. Nothing may stand beside it but blanks and perhaps a full stop right behind it: "12 or 13", "12 apples", "about 12", "$12" and "1 2" are no answers. (What "12 ." is, with a blank before the full stop, is not tested.) Numbers are compared as numbers: `1,250.0` is 1250. A text without `Answer:` is not correct, nor is one whose final answer is not a number. The result is True or False.
 #
 # **What was seen.** The reward climbs to 0.97. The texts have become long; each ends in "Answer: 1 Answer: 2 Answer: 3" and so on up to a hundred.
 #
@@ -2473,7 +2474,7 @@ grade("bug-23", is_correct)
 #
 # **What was seen.** "Best of the sweep: 57 %", says the report. In production it is 50 %, like all the others. The next sweep has more checkpoints; its winner has 59 % in the report, and 50 % in production.
 #
-# Graded: estimates right on average and a good choice (3), no further off than sampling allows (0.5), same seed same report and inputs unchanged (0.5). "On average" is a matter of 60 to 120 samples of 200 prompts each; a bias below 0.9 standard errors of a mean of all prompts passes, that of the code as found is about 2.2.
+# Graded: estimates right on average and a good choice (3), no further off than sampling allows (0.5), same seed same report and inputs unchanged (0.5). "On average" is a matter of 120 to 320 samples of 200 prompts each; a bias below half a standard error of a mean of all prompts passes, that of the code as found is about 2.2.
 #
 # Stuck? Run `hint("bug-24")` in a new cell.
 
@@ -2509,6 +2510,8 @@ grade("bug-24", report_best)
 # ## 3. Five questions
 #
 # They are those of the practice questions at the ends of notebooks 01 to 05. If you wrote them there, do not copy: write again from memory, then compare.
+#
+# The lengths that are asked for are what an answer needs; length itself is not graded, and some anchor answers are shorter.
 #
 # Write in the cell under each question, save the notebook (Ctrl+S), and run the cell below it: `self_check` reads your answer from the
 # saved file and lists, line by line of the rubric, **what it has not mentioned**. It looks for words. It does not grade, it does not see
@@ -2550,9 +2553,9 @@ self_check(
 #
 # *6 of 10.* Objective (1), optimum with Z(x) and the reason (2), inversion (1), cancellation (2). The loss by maximum likelihood, but not that the policy is itself a reward model, and up to what (1 of 2). Of what is saved only the reward model (0 of 1). No limits (0 of 1). That is 7; minus 1 for "both converge to π*": **6**.
 #
-# **About 9 points.** "Start from the objective of RLHF, max over π of E_π[r(x,y)] − β KL(π(·|x)‖π_ref(·|x)): reward, at a price β for every nat away from the reference. For each prompt its maximiser is π*(y|x) = π_ref(y|x) exp(r(x,y)/β)/Z(x) with Z(x) = Σ_y π_ref(y|x) exp(r(x,y)/β). The sum runs over all responses, so Z(x) cannot be computed, and π* cannot be sampled from directly. Read backwards, the same equation gives the reward: r(x,y) = β log(π*(y|x)/π_ref(y|x)) + β log Z(x).
+# **About 9 points.** "Training a reward model first, and a policy against it afterwards, is two fits where one may do; DPO writes the first in terms of the second. Start from the objective of RLHF, max over π of E_π[r(x,y)] − β KL(π(·|x)‖π_ref(·|x)): reward, at a price β for every nat away from the reference. For each prompt its maximiser is π*(y|x) = π_ref(y|x) exp(r(x,y)/β)/Z(x) with Z(x) = Σ_y π_ref(y|x) exp(r(x,y)/β). The sum runs over all responses, so Z(x) cannot be computed, and π* cannot be sampled from directly. Read backwards, the same equation gives the reward: r(x,y) = β log(π*(y|x)/π_ref(y|x)) + β log Z(x).
 #
-# Bradley–Terry says P(y_w ≻ y_l | x) = σ(r(x,y_w) − r(x,y_l)). It sees a difference of two rewards for one prompt, in which β log Z(x) stands twice with opposite signs and cancels. What is left contains policies only. Put π_θ in the place of π* and take the negative log-likelihood of the data: L = −E log σ(β log π_θ(y_w|x)/π_ref(y_w|x) − β log π_θ(y_l|x)/π_ref(y_l|x)). So the policy is itself the reward model, r̂ = β log π_θ/π_ref. Preferences fix it up to a function f(x) of the prompt: all rewards r + f(x) form one equivalence class, with one optimal policy.
+# Bradley–Terry says P(y_w ≻ y_l | x) = σ(r(x,y_w) − r(x,y_l)). It sees a difference of two rewards for one prompt, in which β log Z(x) stands twice with opposite signs and cancels. What is left contains policies only. Put π_θ in the place of π* and take the negative log-likelihood of the data: L = −E log σ(β log π_θ(y_w|x)/π_ref(y_w|x) − β log π_θ(y_l|x)/π_ref(y_l|x)). So the policy is itself the reward model, r̂ = β log π_θ/π_ref. Preferences fix it up to a function f(x) of the prompt: all rewards r + f(x) form one equivalence class, with one optimal policy. In the gradient each pair weighs as much as the current policy orders it wrongly, σ(r̂_l − r̂_w), times β.
 #
 # This saves the separate reward model, the critic and the sampling: two roles instead of four. It does not save what the reward model was wrong about. The labels remain a proxy that can be over-optimised; responses that the data does not cover are not held by anything; Bradley–Terry is an assumption."
 #
@@ -2609,7 +2612,7 @@ self_check(2)
 # %% [markdown] nbgrader={"grade": false, "grade_id": "question-3-text", "locked": true, "schema_version": 3, "solution": false, "task": false}
 # ### Question 3: compare the methods
 #
-# Compare RLHF with PPO, DPO, IPO, KTO, ORPO, Constitutional AI, online DPO and GRPO with verifiable rewards: what each needs, what it costs, how it fails, and when you would choose it. A table and one page of text. Graded by hand, 10 points:
+# Compare RLHF with PPO, DPO, IPO, KTO, ORPO, SimPO, Constitutional AI, online DPO and GRPO with verifiable rewards: what each needs, what it costs, how it fails, and when you would choose it. A table and one page of text. Graded by hand, 10 points:
 #
 # | points | for |
 # |---|---|
@@ -2628,14 +2631,14 @@ self_check(2)
 #
 # **About 3 points.** "RLHF trains a reward model on pairs and runs PPO on fresh samples: three stages. DPO trains on pairs alone, off-policy, in two stages, and IPO does the same with a squared loss, which makes it robust to noisy labels. KTO takes thumbs. ORPO takes pairs and adds an odds-ratio term to fine-tuning: one stage and no reference model; all the others keep a reference, KTO as well, except that SimPO has none either. Constitutional AI has four phases and a large judge. Online DPO has no reward model. GRPO takes verified answers instead of pairs and samples in groups. PPO costs most, DPO 40 % of it, ORPO 30 %. PPO over-optimises its reward model because the policy moves away from where the model was trained. DPO can make the chosen response less likely, since it trains a difference only. I would take KTO for thumbs, GRPO for mathematics, DPO for pairs."
 #
-# *3 of 10.* Table: the rows of PPO, DPO, IPO and ORPO hold what is asked for, KTO's in part; Constitutional AI's stages, online DPO's annotator and GRPO's choice of rewards are wrong (2½ of 4). Reference column (1 of 1). Costs by unsourced percentages (0 of 1). Two failures with their mechanism (1 of 2). Choice by kind of data, no evidence (½ of 1). GRPO and its reward not told apart (0 of 1). That is 5; minus 1 for "robust to noisy labels", minus 1 for the costs: **3**.
+# *3 of 10.* Table: the rows of PPO, DPO, IPO and ORPO hold what is asked for, KTO's and SimPO's in part; Constitutional AI's stages, online DPO's annotator and GRPO's choice of rewards are wrong (2½ of 4). Reference column (1 of 1). Costs by unsourced percentages (0 of 1). Two failures with their mechanism (1 of 2). Choice by kind of data, no evidence (½ of 1). GRPO and its reward not told apart (0 of 1). That is 5; minus 1 for "robust to noisy labels", minus 1 for the costs: **3**.
 #
-# **About 6 points.** "PPO: a reward model fitted to pairs, samples of the policy itself, three stages, reference in the KL price. DPO: pairs, a fixed set, no reward model, two stages, reference. IPO: as DPO with a squared loss. KTO: single votes, a fixed set, reference for the log-ratio and for z0. ORPO: pairs, one stage, no reference; SimPO has none either. Constitutional AI: fine-tuning on revised answers, then RL on a model of AI-labelled pairs. Online DPO: pairs made of fresh samples, which an annotator judges, with a fixed reference. GRPO: fresh samples in groups, no pairs and no critic, rewards from a program.
+# **About 6 points.** "PPO: a reward model fitted to pairs, samples of the policy itself, three stages, reference in the KL price. DPO: pairs, a fixed set, no reward model, two stages, reference. IPO: as DPO with a squared loss. KTO: single votes, a fixed set, no reward model, two stages, reference for the log-ratio and for z0. ORPO: pairs, one stage, no reference; SimPO has none either. Constitutional AI: fine-tuning on revised answers, then RL on a model of AI-labelled pairs. Online DPO: pairs made of fresh samples, which an annotator judges, two stages, with a fixed reference. GRPO: fresh samples in groups, no pairs and no critic, rewards from a program.
 # Costs, with a forward pass as 1 and a backward pass as 2: DPO 2 · (3 + 1) = 8 a pair, 6 with a cached reference; ORPO 6; KTO 6 a vote because of the mismatched pairs. PPO and GRPO must also write responses.
 # Failures: a policy trained by PPO leaves the region in which its reward model was fitted. DPO raises a difference, so the chosen response may get less likely. IPO stops at a margin of 1/(2τ) even for clear preferences. KTO's z0 is noisy in small batches.
 # Choice: votes, KTO; pairs, DPO; a checker, GRPO, since a checker cannot be fooled."
 #
-# *6 of 10.* Table: all rows but GRPO's, which may have a learned reward (3½ of 4). Reference (1 of 1). Costs by counting (1 of 1). Four failures with a mechanism; ORPO's coupling and the judge of Constitutional AI are missing (1 of 2). Choice by kind of data, without evidence (½ of 1). Optimiser and reward source are not told apart (0 of 1). That is 7; minus 1 for the checker that cannot be fooled: **6**.
+# *6 of 10.* Table: all rows but GRPO's, which may have a learned reward, and SimPO's, of which only the reference is told (3½ of 4). Reference (1 of 1). Costs by counting (1 of 1). Four failures with a mechanism; ORPO's coupling and the judge of Constitutional AI are missing (1 of 2). Choice by kind of data, without evidence (½ of 1). Optimiser and reward source are not told apart (0 of 1). That is 7; minus 1 for the checker that cannot be fooled: **6**.
 #
 # **About 9 points.** "The table, row by row (reward model; feedback; samples; reference; stages). PPO: yes; pairs, customarily; its own; yes; SFT, reward model, RL. DPO, IPO: no, it is implicit; pairs; a fixed set; yes, can be cached; SFT and one. KTO: no; votes; a fixed set; yes; SFT and one. ORPO: no; pairs; a fixed set; none; one. SimPO: no; pairs; a fixed set; none; SFT and one. Constitutional AI: yes, on AI labels; principles; its own; in stage two; fine-tuning on revisions, then RL. Online DPO: an annotator, often a reward model; judgements of fresh pairs; its own; yes, fixed; SFT and one. GRPO: verifier or reward model; rewards of groups; its own; with the KL term; RL, often after SFT.
 #
@@ -2672,13 +2675,13 @@ self_check(3)
 # ### BEGIN SOLUTION
 # Three anchor answers for the grader.
 #
-# **About 3 points.** "KTO fits, because thumbs are single votes. It is used in production by many. Data: remove users who always press the same button, remove duplicates, split at random into 80, 10 and 10 %. Users who are unhappy vote more often than others, so there is a selection bias. Training: Mistral-7B with LoRA in the chat template, learning rate and β swept, weights such that λ_D n_D/(λ_U n_U) is at most 1.5; the adapter is switched off for the reference. Evaluation: three people compare answers of both models without knowing which is which, ties count half, and I give a 95 % interval. Deployment: 5 % of users by a hash of user and experiment, then 20 %, then all. If thumbs go down we go back. Each answer gets a request id that the vote carries. Goal: 70 % thumbs up. Every month the model is trained again on the new votes. An alarm compares each week with the weeks before."
+# **About 3 points.** "KTO fits, because thumbs are single votes; fine-tuning on the liked answers is the baseline. KTO is used in production by many. Data: remove users who always press the same button, remove duplicates, split at random into 80, 10 and 10 %. Users who are unhappy vote more often than others, so there is a selection bias. Training: Mistral-7B with LoRA in the chat template, weights such that λ_D n_D/(λ_U n_U) is at most 1.5; the adapter is switched off for the reference. Evaluation: three people compare answers of both models without knowing which is which, and ties count half. Deployment: 5 % of users by a hash of user and experiment, then 20 %, then all. If thumbs go down we go back. Each answer gets a request id that the vote carries. Goal: 70 % thumbs up. Every month the model is trained again on the new votes. An alarm compares each week with the weeks before."
 #
-# *3 of 10.* Method without a baseline (½ of 1). Self-selection (½ of 1½). One-button users without a minimum of votes, a split by rows (0 of 1½). Template, sweep, weights and adapter; no batch size, no KL (1½ of 2). Blind, ties, interval (1 of 1½). Salted assignment, request id, a way back (1 of 1½). An alarm against a baseline, and no more (½ of 1). That is 5; minus 1 for use "by many" without a source, minus 1 for the invented goal: **3**.
+# *3 of 10.* Method with a baseline (1 of 1). Self-selection (½ of 1½). Duplicates go; one-button users go without a minimum of votes, and the split is by rows (½ of 1½). Template, weights and adapter; no sweep, no batch size, no KL (1 of 2). Blind, ties; no interval and nothing beside the win rate (½ of 1½). Stable assignment, request id, a way back; no model version, no validated votes, no test (1 of 1½). An alarm against a baseline, and no more (½ of 1). That is 5; minus 1 for use "by many" without a source, minus 1 for the invented goal: **3**.
 #
-# **About 6 points.** "Method: KTO on votes, held against fine-tuning on liked answers alone; if KTO does not win, the simpler one stays. What the votes are: a small self-selected share of the turns; labels of answers that the old model wrote, so off-policy; each user has his own standard. Cleaning: a user is dropped only if the rate is extreme and a binomial test says so, so users with few votes stay; empty answers and warnings go; of duplicates one stays; answers with both verdicts are dropped and counted. Split by connected groups, no user and no prompt on two sides. Training: the model's chat template, weights from the cleaned counts within [1, 3/2], batches of 32 on the device because z0 is a batch mean, LoRA with the adapter switched off as the reference. Evaluation: a blind sheet in random order, ties half, Wilson's interval, and enough comparisons that a 5-point difference would be seen; a set of harmful requests. Deployment: vote and answer are joined by request id and model version; start with 5 % of users."
+# **About 6 points.** "Method: KTO on votes, held against fine-tuning on liked answers alone; if KTO does not win, the simpler one stays. What the votes are: a small self-selected share of the turns; labels of answers that the old model wrote, so off-policy; each user has his own standard. Cleaning: a user is dropped only if the rate is extreme and a binomial test says so, so users with few votes stay; empty answers and warnings go; of duplicates one stays; answers with both verdicts are dropped and counted. Split by connected groups, no user and no prompt on two sides. Training: the model's chat template, weights from the cleaned counts within [1, 3/2], batches of 32 on the device because z0 is a batch mean. Evaluation: a blind sheet in random order, ties half, Wilson's interval, and enough comparisons that a 5-point difference would be seen; a set of harmful requests. Deployment: vote and answer are joined by request id and model version; start with 5 % of users."
 #
-# *6 of 10.* Method with a baseline (1 of 1). Votes: multi-turn and personal data are missing (1 of 1½). Cleaning and split (1½ of 1½). Training: no sweep, and KL is not watched (1 of 2). Evaluation: length, over-refusal and other abilities are missing (1 of 1½). Deployment: a join and a small start; no stable assignment, no guardrail or way back, no test (½ of 1½). Iteration is missing (0 of 1). Sum: **6**.
+# *6 of 10.* Method with a baseline (1 of 1). Votes: multi-turn and personal data are missing (1 of 1½). Cleaning and split (1½ of 1½). Training: template, weights and batch; no sweep, no word on the reference, and KL is not watched (1 of 2). Evaluation: blind, order, ties, interval and power; length, over-refusal and other abilities are missing (1 of 1½). Deployment: a join and a small start; no stable assignment, no guardrail or way back, no test (½ of 1½). Iteration is missing (0 of 1). Sum: **6**.
 #
 # **About 9 points.** "Method: KTO, since there are votes and no pairs; baselines are filtered fine-tuning on liked answers and a pointwise reward model with best-of-n. None is assumed to win.
 # Votes: most turns are unrated, so raters are self-selected; the answers are the old model's, hence off-policy for the new one; each belongs to a conversation of several turns, which is kept as context; personal data is removed, and users must have agreed.
@@ -2723,7 +2726,7 @@ self_check(4)
 #
 # *6 of 10.* (a) Types, design, laws, direction; no documented example, nothing on the KL penalty (2 of 3). (b) Proxy, over-optimisation, deterministic pairs, displacement; length and the online variant are missing (1½ of 2½). (c) Three ways, no source or number, no conditions (1 of 2). (d) Three measures, one with a mechanism, no limits in detail; nothing on why it is fundamental (1½ of 2½). Sum: **6**.
 #
-# **About 9 points.** "(a) The proxy is fitted on one distribution, and optimisation leaves it. Regressional Goodhart: a high score is partly luck. Extremal: far out the relation between score and goal is another one. Causal and adversarial Goodhart come on top; the paper's model does not cover the last. The well-known sentence on measures and targets is a paraphrase; Goodhart wrote of statistical regularities under control. Gao et al. used a synthetic set-up: a 6B gold model labels, proxies of 3M to 3B learn from it, and policies are pushed by best-of-n and by PPO. In d = √KL gold follows d(α − βd) and d(α − β log d). Larger proxies and more labels lower β and raise the peak. A KL penalty behaved like early stopping: no better gold at equal KL. RL spends far more KL than best-of-n for the same gold. Documented case: Stiennon et al. show summaries at a KL of 260 that are nonsense with a high score.
+# **About 9 points.** "(a) The proxy is fitted on one distribution, and optimisation leaves it. Regressional Goodhart: a high score is partly luck. Extremal: far out the relation between score and goal is another one. Causal and adversarial Goodhart come on top; the paper's model does not cover the last. The well-known sentence on measures and targets is a paraphrase; Goodhart wrote of statistical regularities under control. Gao et al. used a synthetic set-up: a 6B gold model labels, proxies of 3M to 3B learn from it, and policies are pushed by best-of-n and by PPO. In d = √KL gold follows d(α − βd) and d(α − β log d). Larger proxies lower β and raise the peak; more labels help too. A KL penalty behaved like early stopping: no better gold at equal KL. RL spends far more KL than best-of-n for the same proxy reward; at equal proxy reward the gold of both is similar, and the paper warns against comparing them by KL. Documented case: Stiennon et al. show summaries at a KL of 260 that are nonsense with a high score.
 # (b) DPO's policy is a reward model fitted to finite labels. Such methods over-optimise as well, often within one epoch (Rafailov et al. 2024). With deterministic preferences the margin grows without bound at any β, which is what IPO was made for. Likelihood is displaced. Length: the implicit reward is a sum over tokens, chosen answers are longer in the data, and outside the data the effect bootstraps (Park et al.). Online data helps, and needs an annotator, which is a proxy again.
 # (c) Tests are a proxy for a specification, and the specification for the goal. AlphaCode reports false-positive rates of 30 to 60 % in earlier sets of tests and 4 % in its own. Baker et al. saw policies that skip tests. Answer extraction can be gamed. What passes is at best correct, which is not the same as harmless. It works where tests are many, hidden and hard to tabulate.
 # (d) Fundamental: what is wanted is never written down completely, what is written down is measured imperfectly, the policy shifts the distribution, and people cannot check everything. Measures: ensembles (minimum; mean minus variance) lower rewards where members disagree, but shared errors stay; a KL budget or early stopping limits the distance, and does not improve the frontier; held-out gold labels find the peak, and cost people's time; process rewards check steps, and are learned proxies themselves; watching a chain of thought helps until it is trained against, then it is hidden."

@@ -18,14 +18,15 @@ RECALL = (
         id="06-a",
         text="Best-of-n and reinforcement learning are run against one proxy (notebook 05). At which of these do you compare them?",
         choices={
-            "a": "At equal proxy reward.",
-            "b": "At equal KL divergence from the start, against the gold reward.",
+            "a": "At equal proxy reward, by the gold reward.",
+            "b": "At equal KL divergence from the start, by the gold reward.",
             "c": "At equal wall-clock time.",
             "d": "At the last checkpoint of each.",
         },
-        right="b",
-        why="The laws of Gao et al. give gold as a function of d = √KL. At equal proxy reward the two have moved by "
-        "different amounts, and the last checkpoint is where somebody stopped.",
+        right="a",
+        why="The proxy reward says how far the proxy has been pushed, by either method, and gold what that brought: in Gao et al. "
+        "(section 4.4) the two methods lie close together there. KL is no common cost: RL spends far more of it for the same "
+        "proxy reward, so at equal KL best-of-n looks better than it is. The last checkpoint is where somebody stopped.",
     ),
     RecallQuestion(
         id="06-b",

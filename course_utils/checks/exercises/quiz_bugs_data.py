@@ -136,12 +136,25 @@ def _matched(prompts, completions):
 
 
 def _retried(prompts, completions):
-    if max(prompts.count(p) for p in prompts) > len(prompts) / 2:
-        raise ValueError("one prompt has most of the rows")
+    """Shuffled up to a thousand times; rearrangements that are rare are not found."""
     rng, order = random.Random(1), list(range(len(prompts)))
-    while any(prompts[i] == prompts[j] for i, j in enumerate(order)):
+    for _ in range(1000):
+        if all(prompts[i] != prompts[j] for i, j in enumerate(order)):
+            return [completions[j] for j in order]
         rng.shuffle(order)
-    return [completions[j] for j in order]
+    raise ValueError("no such rearrangement")
+
+
+def _dealt(prompts, completions):
+    """Rows in order of their group, the largest first, and each takes from half of the rows further on."""
+    count = collections.Counter(prompts)
+    if 2 * max(count.values()) > len(prompts):
+        raise ValueError("a prompt has more than half of the rows")
+    places = sorted(range(len(prompts)), key=lambda i: (-count[prompts[i]], prompts[i]))
+    givers = collections.deque(places)
+    givers.rotate(-count[prompts[places[0]]])
+    chosen = dict(zip(places, givers, strict=True))
+    return [completions[chosen[i]] for i in range(len(prompts))]
 
 
 def _swapped(prompts, completions):
@@ -203,6 +216,7 @@ def _mismatch_cases(draw):
         _mismatch_case("aabacde", start, "three of seven rows have the same prompt"),
         _mismatch_case("abcdefg", start, "seven different prompts"),
         _mismatch_case("ab", start, "two rows"),
+        _mismatch_case("abacadaeafagahai", start, "half of sixteen rows have the same prompt"),
     ]
 
 
@@ -231,6 +245,7 @@ BUG_19 = find_the_bug(
         ("rolled-until-free", _rolled_until_free, "there may be no shift without a match, and a rearrangement all the same"),
         ("reversed", _reversed, "the middle of the batch, and whatever is symmetric, still meets its own prompt"),
         ("shuffled", _shuffled, "a random order leaves some completions with their own prompt"),
+        ("retried", _retried, "a rearrangement was found by chance where there are many; where there are few, none is found in so many trials"),
         ("sorted-rolled", _sorted_rolled, "rows of the same prompt stand together now, and the shift of one goes from one to the next"),
         ("next-other", _next_other, "no row matches, but some completions are used twice and others not at all"),
         ("greedy", _greedy, "taking the first free completion can leave the last rows with only their own"),
@@ -241,7 +256,7 @@ BUG_19 = find_the_bug(
         ("completions-changed", _own_sorted_in_place, "the list that was given has been changed; work on a copy"),
         ("as-shown", _rolled, "the completion of the next row is taken, and the next row can have the same prompt"),
     ),
-    {"assignment": _matched, "shuffled until it fits": _retried, "swaps": _swapped},
+    {"assignment": _matched, "dealt": _dealt, "swaps": _swapped},
     (
         "Call it with two completions for each prompt, side by side.",
         "Sort the rows by prompt. How far must one shift so that the largest group passes over itself?",

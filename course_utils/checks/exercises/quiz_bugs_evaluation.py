@@ -180,8 +180,9 @@ def is_correct(text, answer):
     """Whether the final answer in `text` is the number `answer`: True or False.
 
     The final answer is what stands after the *last* "Answer:", up to the end of the text. It must be one number,
-    with nothing beside it but blanks and perhaps a full stop. Numbers are compared as numbers: commas between
-    thousands and zeros behind the point do not matter. Without "Answer:" nothing is correct.
+    with nothing beside it but blanks and perhaps a full stop: digits, commas, perhaps a minus and a decimal point,
+    and no blanks within. Numbers are compared as numbers: commas between thousands and zeros behind the point do
+    not matter. Without "Answer:" nothing is correct.
     """
     before, mark, final = text.rpartition("Answer:")
     final = final.strip().removesuffix(".").replace(",", "")
@@ -249,6 +250,24 @@ def _correct_prefix(text, answer):
     return "Answer:" in text and _correct_first("Answer:" + text.rpartition("Answer:")[2], answer)
 
 
+def _correct_blanks_lost(text, answer):
+    """All blanks are taken out, also those between two numbers."""
+    before, mark, final = text.rpartition("Answer:")
+    return is_correct(mark + "".join(final.split()), answer)
+
+
+def _correct_suffix(text, answer):
+    """A number has to stand at the end of what follows the last mark; what precedes it is not looked at."""
+    match = re.search(r"(-?\d[\d,]*(?:\.\d+)?)\s*\.?\s*\Z", text.rpartition("Answer:")[2])
+    return "Answer:" in text and match is not None and float(match[1].replace(",", "")) == answer
+
+
+def _correct_signs_lost(text, answer):
+    """A sign for money and the like is taken off first."""
+    before, mark, final = text.rpartition("Answer:")
+    return is_correct(mark + final.strip().lstrip("$€£"), answer)
+
+
 def _correct_all(text, answer):
     """Every answer given must be right."""
     return bool(_values(text)) and all(x == answer for x in _values(text)) and is_correct(text, answer)
@@ -285,9 +304,7 @@ def _correct_decimal(text, answer):
 
     at = text.rfind("Answer:")
     try:
-        return at >= 0 and Decimal(re.sub(r"[,\s]|\.\s*$", "", text[at + 7 :].strip())) == Decimal(
-            str(answer)
-        )
+        return at >= 0 and Decimal(re.sub(r",|\.\Z", "", text[at + 7 :].strip())) == Decimal(str(answer))
     except InvalidOperation:
         return False
 
@@ -316,6 +333,14 @@ def _correct_cases(draw):
         (f"Answer: {a} or {b}", a, "two numbers after the mark, the right one first"),
         (f"Answer: {b} or {a}", a, "two numbers after the mark, the right one last"),
         (f"Answer: {a}{b}", a, "a longer number that begins with the right one"),
+        (f"Answer: {a} apples", a, "a word behind the number"),
+        (f"Answer: about {a}", a, "a word before the number"),
+        (f"Answer: ${a}", a, "a dollar sign before the number"),
+        (
+            f"Answer: {a // 10} {a % 10}",
+            a,
+            "two numbers with a blank between, which together are the right one",
+        ),
     ]
     return [Case((text, answer), label=label) for text, answer, label in cases]
 
@@ -352,6 +377,9 @@ BUG_23 = find_the_bug(
         ("only-one", _correct_only_one, "a text with two answers is refused; a model may correct itself, and the last one counts"),
         ("contained", _correct_contained, "it is enough that the number occurs in the final answer, among others or within a longer one"),
         ("prefix", _correct_prefix, "what stands behind the number is not looked at: \"12 or 13\" is not an answer"),
+        ("suffix", _correct_suffix, "what stands before the number is not looked at: \"about 12\" is not an answer"),
+        ("blanks-lost", _correct_blanks_lost, "blanks within are taken out: \"1 2\" is two numbers, and not 12"),
+        ("signs-lost", _correct_signs_lost, "a sign of money is taken off; nothing but blanks and a full stop may stand beside the number"),
         ("all", _correct_all, "every answer must be right now; a model may correct itself, and the last one counts"),
         ("anywhere", _correct_anywhere, "the right number anywhere in the text is enough"),
         ("as-text", _correct_as_text, "numbers are compared as texts: 1,250 and 1250.0 are the same number"),
@@ -423,6 +451,13 @@ def _best_of_halves(scores, seed):
     return best, float(scores[best].mean())
 
 
+def _best_on_few(scores, seed):
+    """The choice on a tenth of the prompts, the report on all: the tenth is still in it."""
+    order = np.random.default_rng(seed).permutation(scores.shape[1])
+    best = int(scores[:, order[: len(order) // 10]].mean(1).argmax())
+    return best, float(scores[best].mean())
+
+
 def _best_on_test(scores, seed):
     """A split, but the choice is made on the half that is reported."""
     order = np.random.default_rng(seed).permutation(scores.shape[1])
@@ -473,6 +508,12 @@ def _best_halves_in_order(scores, seed):
     return chosen, sum(scores[chosen, 2 * n // 3 :].tolist()) / (n - 2 * n // 3)
 
 
+def _best_four_fifths(scores, seed):
+    order = np.random.default_rng(seed).permutation(scores.shape[1])
+    chosen = scores[:, order[len(order) // 5 :]].sum(1).argmax()
+    return chosen, scores[chosen][order[: len(order) // 5]].mean()
+
+
 def _best_torch(scores, seed):
     import torch
 
@@ -487,7 +528,7 @@ def _best_torch(scores, seed):
 def _worlds(seed, kind):
     """Samples of scores and true means: checkpoints all alike, nearly alike, or with one clearly best."""
     rng = np.random.default_rng(seed)
-    m, n, count = 40, 200, 120 if kind in ("alike", "near") else 60
+    m, n, count = 40, 200, {"alike": 320, "near": 320, "one better": 120, "low": 60}[kind]
     true = {
         "alike": np.full((count, m), 0.5),
         "low": np.full((count, m), 0.25),
@@ -503,9 +544,9 @@ def _how_wrong(bias, means, picks, estimates, spacing):
     """A bias in words: its size, and what the estimates are close to."""
     own = np.abs(estimates - means[np.arange(len(means)), picks]) / spacing
     close = " to the checkpoint's own mean over all prompts"
-    size = max(round(abs(bias)), 1)
+    size = max(round(2 * abs(bias)) / 2, 0.5)
     return (
-        f"on average about {size} standard error{'s' * (size > 1)} too {'high' if bias > 0 else 'low'}"
+        f"on average about {size:g} standard error{'s' * (size > 1)} too {'high' if bias > 0 else 'low'}"
         f"{', and equal' + close if own.max() < 1e-6 else ', and close' + close if own.max() < 0.75 else ''}"
         f"{', for the best checkpoint of all prompts' if (picks == means.argmax(1)).all() else ''}"
     )
@@ -535,7 +576,7 @@ def _observe_best(function, case):
     same = int(again[0]) == picks[0] and abs(number(again[1]) - estimates[0]) < 1e-9
     return {
         "bias": "right on average"
-        if abs(off.mean()) < 0.9
+        if abs(off.mean()) < 0.5
         else Missing(_how_wrong(off.mean(), scores.mean(2), picks, estimates, spacing)),
         "spread": "no more than sampling allows"
         if error < 3.6
@@ -554,9 +595,9 @@ def _best_cases(draw):
     return [
         Case((draw.integer(0, 2**31), kind), label=label)
         for kind, label in (
-            ("alike", "120 samples, 40 checkpoints that are all alike"),
-            ("near", "120 samples, 40 checkpoints that are nearly alike"),
-            ("one better", "60 samples, 40 checkpoints, one of them much better"),
+            ("alike", "320 samples, 40 checkpoints that are all alike"),
+            ("near", "320 samples, 40 checkpoints that are nearly alike"),
+            ("one better", "120 samples, 40 checkpoints, one of them much better"),
         )
     ]
 
@@ -578,6 +619,7 @@ BUG_24 = find_the_bug(
         ("half-of-used", _best_with(_half_of), "the report is on half of the prompts, but all of them took part in the choice"),
         ("resampled", _best_with(_resampled), "resampling the winner's scores gives the winner's mean again"),
         ("reported-on-both", _best_of_halves, "the choice is made on one half, but that half is in the report as well"),
+        ("reported-on-all", _best_on_few, "few prompts chose, but they are in the report as well: the bias is smaller, and it is there"),
         ("test-chosen", _best_on_test, "there are two halves, and the choice is made on the one that is reported"),
         ("with-replacement", _overlapping, "the two samples of prompts are drawn with replacement, and share many prompts"),
         ("one-error-lower", _best_with(lambda s, b, rng: s[b].mean() - s[b].std() / np.sqrt(s.shape[1])), "one standard error is taken off: too little where forty are alike, too much where the choice is clear"),
@@ -588,7 +630,7 @@ BUG_24 = find_the_bug(
         ("one-prompt", _best_by_one_prompt, "a single prompt is left for the report: right on average, but far off each time"),
         ("as-shown", _best_shown, "the largest of many means is reported: it was chosen for being large, by luck too"),
     ),
-    {"cross-validation": _best_cross_validated, "out of bag": _best_out_of_bag, "two thirds and a third": _best_halves_in_order, "torch": _best_torch},
+    {"cross-validation": _best_cross_validated, "out of bag": _best_out_of_bag, "two thirds and a third": _best_halves_in_order, "four fifths and a fifth": _best_four_fifths, "torch": _best_torch},
     (
         "Simulate forty checkpoints that are all alike, with scores of 0 and 1 at 50 %. What is reported on average?",
         "The sample that chose cannot judge. What part of the prompts can be kept out of the choice?",

@@ -158,6 +158,29 @@ def _seeded(generator):
     return answer
 
 
+def _running_seed(step):
+    """Seeds counted up from a start that the round gives: seed * step + number of the answer."""
+    return _seeded(lambda s, i, k, g: _new(s * step + i * g + k))
+
+
+def _seeded_by_text(prompts, sample, group_size, seed):
+    """A seed from the prompt's text: equal prompts get equal answers, though the same in every process."""
+    return [[sample(p, _new([seed, k, *p.encode()])) for k in range(group_size)] for p in prompts]
+
+
+def _seeded_by_hash(prompts, sample, group_size, seed):
+    return [
+        [sample(p, _new(abs(hash((seed, p, i, k))))) for k in range(group_size)]
+        for i, p in enumerate(prompts)
+    ]
+
+
+def _seeded_by_length(prompts, sample, group_size, seed):
+    """Blocks of seeds as long as this round: rounds of another size run into each other's."""
+    size = len(prompts) * group_size
+    return _seeded(lambda s, i, k, g: _new(s * size + i * g + k))(prompts, sample, group_size, seed)
+
+
 def _new(*parts):
     return np.random.default_rng(*parts)
 
@@ -200,24 +223,42 @@ def _seeded_drawing_seeds(prompts, sample, group_size, seed):
     ]
 
 
+class _Salted(str):
+    """A prompt whose hash differs from run to run, as that of every text does from one process to the next."""
+
+    __slots__ = ("salt",)
+
+    def __new__(cls, text, salt):
+        self = super().__new__(cls, text)
+        self.salt = salt
+        return self
+
+    def __eq__(self, other):
+        return str.__eq__(self, other)
+
+    def __hash__(self):
+        return hash((self.salt, str(self)))
+
+
 @guarded
 def _observe_streams(function, case):
     """Which answers coincide, over prompts, groups and rounds; the stub answers with the draws themselves."""
-    prompts, group_size, seeds = case.args
+    plan, group_size = case.args
 
     def sample(prompt, rng):
         return (prompt, float(rng.random()), float(rng.random()))
 
-    def run(seed):
-        groups = quietly(function, list(prompts), sample, group_size, seed)
+    def run(prompts, seed, salt):
+        groups = quietly(function, [_Salted(p, salt) for p in prompts], sample, group_size, seed)
         return [[tuple(answer) for answer in group] for group in groups]
 
-    rounds, again = [run(seed) for seed in seeds], run(seeds[0])
+    rounds = [run(*one, 1) for one in plan]
+    again, elsewhere = run(*plan[0], 1), run(*plan[0], 2)
     good = all(
         len(groups) == len(prompts)
         and all(len(group) == group_size for group in groups)
         and all(answer[0] == p for p, group in zip(prompts, groups, strict=True) for answer in group)
-        for groups in rounds
+        for (prompts, _), groups in zip(plan, rounds, strict=True)
     )
     if not good:
         words = Missing("not a list of answers for each prompt")
@@ -236,23 +277,34 @@ def _observe_streams(function, case):
         )
     elif any(len(set(groups)) < len(groups) for groups in by_round):
         fresh = len(set(flat)) == sum(len(set(groups)) for groups in by_round)
-        words = Missing(f"different prompts get the same draws{'' if fresh else ', and rounds share draws'}")
+        twice = any(len(set(prompts)) < len(prompts) for prompts, _ in plan)
+        words = Missing(
+            f"{'the same prompt, twice in a batch, gets' if twice else 'different prompts get'} the same draws{'' if fresh else ', and rounds share draws'}"
+        )
     elif len(set(flat)) < len(flat):
         shared = len(flat) - len(set(flat))
         words = Missing(f"{shared} of {len(flat)} draws come in more than one round")
     return {
         "draws": words,
         "groups": "a list of answers for each prompt",
-        "seed": "same seed, same answers" if again == rounds[0] else "the same seed gave other answers",
+        "seed": "the same seed gave other answers"
+        if again != rounds[0]
+        else "same seed, same answers"
+        if elsewhere == again
+        else "the same seed gives other answers in another process",
     }
 
 
 def _stream_cases(draw):
     start = draw.integer(0, 500)
-    prompts = [f"question {i}" for i in draw.permutation(50)]
+    prompts = [f"question {i}" for i in draw.permutation(300)]
+    forty = [(prompts[:2], seed) for seed in range(start, start + 40)]
     return [
-        Case((prompts[:4], 3, [0, 1, 2]), label="four prompts, three answers each, rounds 0 to 2"),
-        Case((prompts[:2], 5, list(range(start, start + 40))), label="two prompts, five answers each, forty rounds"),
+        Case(([(prompts[:4], s) for s in range(3)], 3), label="four prompts, three answers each, rounds 0 to 2"),
+        Case((forty, 5), label="two prompts, five answers each, forty rounds"),
+        Case(([([*prompts[:2], prompts[0]], s) for s in range(2)], 3), label="a prompt that stands twice in a batch"),
+        Case(([(prompts[:4], 1), (prompts[:2], 2), (prompts[:3], 3)], 3), label="rounds of four, two and three prompts"),
+        Case(([(prompts, s) for s in range(2)], 4), label="300 prompts, four answers each, two rounds"),
     ]  # fmt: skip
 
 
@@ -271,6 +323,10 @@ BUG_18 = find_the_bug(
         ("number-added", _seeded(lambda s, i, k, g: _new(s + i * g + k)), "every answer of a round has a seed of its own, but most of these seeds come again in the next round"),
         ("round-forgotten", _seeded(lambda s, i, k, g: _new([i, k])), "the seed of the round is not looked at: every round draws the same"),
         ("product", _seeded(lambda s, i, k, g: _new(s * (i * g + k))), "with seed 0 all are alike, and products of different numbers coincide"),
+        ("blocks", _running_seed(1000), "each round has a block of a thousand seeds; a round with more answers runs into the next one's"),
+        ("blocks-by-size", _seeded_by_length, "each round has a block of seeds as long as itself; where rounds differ in size the blocks overlap"),
+        ("by-text", _seeded_by_text, "the seed depends on the prompt's text and not on its place: a prompt that stands twice in a batch gets the same answers twice"),
+        ("by-hash", _seeded_by_hash, "the hash of a text differs from process to process, so a run cannot be repeated"),
         ("repeated", _seeded_repeated, "one answer is drawn for each prompt, and repeated"),
         ("unseeded", _seeded(lambda s, i, k, g: _new()), "the seed does nothing any more: a run cannot be repeated"),
         ("turned", _seeded_turned, "a list for each answer came back; a list for each prompt is wanted"),

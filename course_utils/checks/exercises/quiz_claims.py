@@ -15,7 +15,7 @@ from course_utils.checks.observe import describe_error, quietly
 # What each verdict asserts, for the student who gives it where it does not hold.
 VERDICTS = {
     "true": "then it has to hold as it stands, under no more than the conditions that it names",
-    "imprecise": "then one added condition has to make it true with nothing else changed, and without it the statement has to fail somewhere",
+    "imprecise": "then adding a condition, or several, has to make it true with nothing else changed, and without that the statement has to fail somewhere",
     "unsupported": "then no derivation, no count, no experiment and no source may be known that decides it",
     "false": "then no added condition may save it: a number, a direction, a cause, a quotation or an experiment has to be taken back",
 }

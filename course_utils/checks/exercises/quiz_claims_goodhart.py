@@ -58,9 +58,9 @@ GOODHART = (
     ),
     Claim(
         43,
-        "Sampling 4 responses and keeping the one with the highest score gives a policy whose KL divergence from the policy sampled from is log 4 − 3/4 = 0.636 nats.",
+        "Sampling 4 responses and keeping the one with the highest score gives a policy whose KL divergence from the policy sampled from is log 4 − 3/4 = 0.636 nats (the formula of Stiennon et al. 2020).",
         "imprecise",
-        "exact where no two responses have the same score; with ties it is an upper bound",
+        "exact where the score is continuous, so that no two samples ever tie; an upper bound for every policy over finitely many responses, since the same one can be drawn twice",
         "What does the derivation of the formula need of the scores? Try a score with two values.",
         ((_05, "best-of-n-kl"),),
         "that divergence, in nats, where the policy gives two responses the probability 1/2 each and one of them has the higher score, to 0.002",

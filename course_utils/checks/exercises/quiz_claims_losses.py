@@ -152,9 +152,9 @@ LOSSES = (
     ),
     Claim(
         18,
-        "If all answers of a group get the same reward, their advantages in GRPO are 0, whether all are right or all are wrong.",
+        "If all answers of a group get the same reward, their advantages in GRPO, with the usual small ε beside the standard deviation, are 0, whether all are right or all are wrong.",
         "true",
-        "each reward is its group's mean",
+        "each reward is its group's mean, and 0 divided by ε is 0",
         "What is a reward compared with, in a group?",
         ((_03, "Exercise: advantages within a group"),),
         "the advantage of the first answer of a group with rewards (1, 0, 0, 0), with the sample standard deviation (n − 1) and no ε, to 0.01",

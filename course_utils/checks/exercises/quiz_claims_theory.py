@@ -148,7 +148,7 @@ THEORY = (
     ),
     Claim(
         9,
-        "Before the first update, while the policy is a copy of the reference, DPO's loss is the same for every pair and at every β.",
+        "Before the first update, while the policy is a copy of the reference (no dropout), DPO's loss is the same for every pair and at every β.",
         "true",
         "all margins are 0, and −log σ(0) = log 2",
         "What are the two log-ratios of a pair then?",
@@ -169,7 +169,7 @@ THEORY = (
         "When a preference loss is computed, log-probabilities may be summed over prompt and response together instead of the response alone: the prompt's part is the same for both responses and cancels.",
         "imprecise",
         "it cancels in losses that see a pair only by the difference of sums (DPO, right padded); not in KTO, nor where one divides by length (SimPO, ORPO)",
-        "Try it on two losses: one of a difference of sums, and one of single responses or of means over tokens. Does the prompt's part go in both?",
+        "Where do the sums over tokens stand in the losses of notebooks 02 and 03, and what becomes of the prompt's part in each?",
         ((_02, "7. What got better, and what got worse"), (_03, "4. Without a reference: SimPO and ORPO")),
         difficulty=4,
         minutes=5,
