@@ -26,8 +26,8 @@
 # | 9 | verifiable rewards are not immune | `overfit-verifier` |
 # | 10 | twelve mitigations in one table; incidents; open questions | – |
 #
-# Eleven exercises (46 points) and a practice question (10 points, graded by hand). Allow two and a half hours for the
-# exercises and about four and a half in all. After section 5 is a good place for a break.
+# Eleven exercises (46 points) and a practice question (10 points, graded by hand). Allow three hours for the
+# exercises and about five in all. After section 5 is a good place for a break.
 #
 # *Notation.* $\pi$ is the policy, $\pi_0$ the model that it starts from, KL is $\mathrm{KL}(\pi\|\pi_0)$ in nats for a whole response, and
 # $d = \sqrt{\mathrm{KL}}$. $\alpha$ and $\beta$ are the coefficients of the laws in section 5; DPO's $\beta$ returns in section 8.
@@ -152,7 +152,7 @@ conclude(
 #
 # $$\mathrm{KL}(\pi_n \| \pi_0) = \log n - \frac{n-1}{n}$$
 #
-# (Stiennon et al. 2020, arXiv 2009.01325, appendix G.3.) It is exact for scores without ties, and an upper bound otherwise (Beirami et al. 2024, arXiv
+# (Stiennon et al. 2020, arXiv 2009.01325, appendix G.3.) It is exact if no two draws can tie (a continuous score); for discrete answers it is an upper bound (Beirami et al. 2024, arXiv
 # 2401.01879). The reason: the rank $u$ of the kept answer, between 0 and 1, has the density $n u^{n-1}$, and $\int_0^1 n u^{n-1} \log(n u^{n-1})\,du$
 # is this number.
 #
@@ -355,7 +355,7 @@ my_rule = ("held_out", 4)
 my_reason = "a second reward model has not been optimised, so it should notice"
 
 # %% [markdown]
-# Each signal is smoothed over three checkpoints, then the rule is applied. Its **score** is the gold reward at the checkpoint that it keeps.
+# Each signal but the KL is averaged with its two neighbours (so a rule knows one checkpoint more than it says), then the rule is applied. Its **score** is the gold reward, averaged likewise, at the checkpoint that it keeps.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 stop = use("early-stop", early_stop)
@@ -455,10 +455,9 @@ print("correlation of proxy A and proxy B over the checkpoints, by seed:", corre
 
 # %% [markdown]
 # - *Patience on the optimised proxy* stops where noise happens to hold the proxy up, or never. It knows nothing of gold.
-# - *A second proxy is a mediocre referee.* It has not been optimised, so in the end it fell on most of these seeds (a negative correlation), and patience on it kept far more than patience on proxy A. But it was fitted by the same recipe to pairs from the same start, and shares
-#   some of A's blind spots: it goes on rising past gold's peak, and where it rises with A to the end, nothing warns you.
-# - *A KL budget and a small audit with gold labels* do best, and the audit costs 64 labels a checkpoint. **Caution**: the budgets in the table were chosen by people who had seen such curves. Your own
-#   rule, registered above, is the only one here that was not.
+# - *A second proxy prevents the disaster and misses the peak.* Patience on it keeps far more than patience on proxy A, and little more than the start had: it was fitted by the same recipe to pairs of the same start, shares some of A's blind spots, and goes on rising past gold's peak on most seeds.
+# - *A KL budget and a small audit with gold labels* do best, and the audit costs 64 labels a checkpoint. **Two cautions.** The menu, budgets and patience, was written by people who had seen such curves; you chose from it blindly, on this run. And the audit's 64 labels are among
+#   the 192 samples that then score it, so it looks better than it is.
 #
 # ## 5. Two laws
 #
@@ -644,17 +643,18 @@ for seed, rows in pushed.items():
 print(f"near KL 2, best-of-n has more gold than RL on {sum(a > 0 for a in at_two)} of {len(at_two)} seeds")
 
 # %% [markdown]
-# - *The laws describe the shape* with two numbers each. Their predicted peaks are of the right order and too early: RL's law is fitted by a long tail
-#   and cares little about its beginning.
-# - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward (Gao et al., section 4.4, warn
-#   against comparing the two by KL).
+# - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is too early by a factor of two or more in KL, and the fitted hump is much lower than the one seen: a high R² is earned on the long fall, not on the peak that you would want to predict.
+# - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward (Gao et al. warn against comparing
+#   the two by KL).
 # - *Do not extrapolate.* Refitting to half of a curve gives other coefficients; try it.
 
 # %% [markdown]
 # ## 6. What changes it
 #
-# Most of this section reads the kept runs. Every mitigation there shares one start and one pool of samples with the plain proxy of its seed, so it can be compared seed by seed. **All
-# differences are to that plain proxy** (one reward model, 1,000 comparisons), with a 95 % interval: a t interval over the seeds or, where only one seed was run, an interval over its 96 prompts, which says nothing about other seeds. Where the interval holds 0, the result is "not told apart".
+# Most of this section reads the kept runs. Every mitigation there shares one start and one pool of samples with the plain proxy of its seed, so it can be compared seed by seed. **At present every mitigation was run on one seed (0).**
+#
+# Columns "n = 16" and "n = 256", and "at its best n", are differences to that plain proxy (one reward model, 1,000 comparisons). The first two carry a 95 % interval over that seed's 96 prompts; it says nothing about another start, other data or another fit. The other columns and the tables of RL are
+# single numbers: read their signs as hints. "From its best n to 256" is a row's own fall. Where an interval holds 0, the result is "not told apart".
 
 # %% tags=["experiment"]
 from scipy import stats
@@ -757,7 +757,9 @@ for low, high in zip(steps_up, steps_up[1:]):
     print(f"{high:18} peaks above {low:18} on {wins} of {best.shape[1]} seeds")
 
 # %% [markdown]
-# Going to 4,000 comparisons, and to a wider proxy on them, does what Gao et al. found: **a better proxy can be pushed harder**. (250 and 1,000 comparisons need not be told apart on a seed on which both are barely better than a coin; look at "ranks right".) "The gap grows with the capacity of the reward model" is the wrong way round.
+# On this seed 4,000 comparisons raise the whole curve, and width goes the way of Gao et al. (width 8, the plain 32, then 64; the last step is small and not tested). The peak stays where it was: a better proxy gives *more* at each n; that it can also be pushed further is not seen here. (250 and 1,000 comparisons are not told apart; both proxies are barely better than a coin, see "ranks right".)
+#
+# "The gap grows with the capacity of the reward model" is the wrong way round in Gao et al., section 3.2.
 #
 # ### A KL price, or stopping early: one frontier?
 #
@@ -814,7 +816,9 @@ nearer = ends["KL price 0.3"] < ends["one proxy"][ends["KL price 0.3"].index]
 print(f"the priced run ends nearer to the start on {nearer.sum()} of {len(nearer)} seeds")
 
 # %% [markdown]
-# What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns; a checkpoint's gold has a standard error of about 0.1 here, and a single seed settles nothing. If the priced run is ahead there, remember that it stays near one KL for many steps, where the other only passes through. Gao et al. (section 3.6) found no difference. The price is not useless: a run that
+# What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns. "Equal" is rough: within a factor of 1.4, and sometimes one or two checkpoints a side.
+#
+# On this one seed the priced run is *ahead* near equal KL too, against a standard error of about 0.1 for one checkpoint. Gao et al. (section 3.6) found no difference. One seed decides nothing, and the priced run stays near one KL for many steps where the other only passes through. The price is not useless: a run that
 # comes to rest needs nobody who stops it. But the same coefficient rests at another KL with another reward scale.
 
 # %% [markdown]
@@ -900,9 +904,11 @@ for name in ensembles:
     print(f"n = 256, {name}: {verdict}")
 
 # %% [markdown]
-# - *The mean is not conservative.* It averages noise out, which helps best-of-n, and trusts what the models disagree on.
+# *Mind the baseline.* On this seed the plain proxy ranks only 59 % of fresh pairs right, and 250 ordinary pairs more (next table) already gain 0.41 at n = 16. Any new fit may look like a cure here. The fair comparison for a mitigation is that row, not the plain proxy.
+#
+# - *The mean is not conservative by construction*: it averages noise out, and trusts what the models disagree on. Here best-of-n does not punish that: the mean falls less after its best n than the minimum does.
 # - *The minimum and UWO* make rewards smaller where models disagree. A run that ends at a smaller KL was slowed, which a KL budget does too: look at the columns at **equal** KL before believing the last ones.
-# - *An error that all models share* is invisible to every rule. Models that differ in initialisation only share most of theirs (Eisenstein et al. 2023, arXiv 2312.09244, find more help in different pretraining seeds). Coste et al. report that the conservative rules nearly end over-optimisation for
+# - *An error that all models share* is invisible to every rule. Models that differ in initialisation only share more of theirs than models that differ in pretraining (Eisenstein et al. 2023, arXiv 2312.09244, find more help in different pretraining seeds). Here three data sets gained more at n = 16 and about the same at n = 256; they had three times the labels. Coste et al. report that the conservative rules nearly end over-optimisation for
 #   best-of-n, and that PPO still needs a small KL price besides.
 #
 # ### Six more, one table
@@ -952,13 +958,13 @@ if "responses" in kept:
     print(f"1,000 judgements of clauses came from {kept['responses'].mean():.0f} answers on average")
 
 # %% [markdown]
-# Read it with the intervals, and with what each was *told*:
+# Read the first table with its intervals and the second (RL, one seed, no intervals) as hints, and both with what each was *told*:
 #
 # - *Relabelling* looks where the policy **went**, and costs as many labels as its control. One round of it is **iterative deployment** in small.
 # - *Process marks* say where the fault is. But they are noisy marks of single clauses, made on far fewer answers than 1,000 comparisons read (2,000), and nobody marks length. Where their rows are negative, they did not help at this budget.
 # - *Two objectives* with half the labels each have two weak proxies, and an unweighted mean of standardised scores is a weighing, whether it was meant or not.
 # - *The transformation* makes rewards smaller, so a run goes less far in the same steps: compare at equal KL.
-# - *Less pressure* keeps most of the gain: one of the best 10 % is about as good as the best of 10.
+# - *Less pressure*: one of the best 10 % is worth as much on this seed as best-of-n at its best n, and more than the best of 256.
 
 # %% [markdown]
 # ### Exercise: the Pareto front
@@ -1041,7 +1047,7 @@ plots.show(
 print("on the front:", ", ".join(k for k, f in zip(kinds, front.tolist()) if f))
 
 # %% [markdown]
-# The front does not say which of its points to take. It says which trade-offs are open, and that whatever lies inside it is bad on every weighing. "Several objectives" as a mitigation needs a good proxy for *each*.
+# The front does not say which of its points to take. It says which trade-offs are open, and that whatever lies inside is beaten by some point on it. Points are noisy: an RL checkpoint near KL 0 on the front is the start once more. "Several objectives" as a mitigation needs a good proxy for *each*.
 
 # %% [markdown]
 # ### Exercise: the worst case over a set of rewards
@@ -1145,6 +1151,9 @@ print(
 #
 # Now the raters have a **bias**, as raters do. The same 1,000 pairs, judged by gold plus a bit for something else: a quarter of a point for each word, 2.5 points for "yes right" (agreement), or 2 points for opening with "great question" (an artefact of the annotation guidelines, say). Then DPO,
 # with the settings of notebook 03.
+
+# %% [markdown]
+# Columns of the next table: *agrees* and *opens* are shares of answers with "yes right", or that open with "great question"; *agrees when wrong* is, of the verdicts on false statements, the share that agree; *repeats* are repeated claims an answer.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 from course_utils.experiments import bias
@@ -1271,7 +1280,7 @@ print(f"the policy's answers are {longer.mean():.1f} words longer on average")
 conclude("length control lowers the biased raters' win rate", controlled.iloc[0, 1] < controlled.iloc[0, 0])
 
 # %% [markdown]
-# The control repairs a *measurement*, in either direction: where length as such costs gold, the raters without the bias see a better policy at equal length. It does not make the policy's answers shorter, and it takes length out only as far as a logit is linear in it. For the **training**, here are the cures on the biased labels, from the kept runs (with the number of seeds): a margin for length inside the sigmoid (R-DPO; Park et al. 2024, arXiv 2403.19159), and DPO on
+# The control repairs a *measurement*, in either direction: where length as such costs gold, the raters without the bias see a better policy at equal length. It does not make the policy's answers shorter, and it takes length out only as far as the logit is linear in it. For the **training**, here are the cures on the biased labels, from the kept runs (with the number of seeds): a margin for length inside the sigmoid (R-DPO; Park et al. 2024, arXiv 2403.19159), and DPO on
 # log-ratios averaged over tokens, which is often named as one.
 
 # %% tags=["experiment"]
@@ -1311,8 +1320,11 @@ print(
 )
 
 # %% [markdown]
-# The mechanism: the *labels* prefer length, so a policy that fits them is long, however its log-probabilities are scaled. A margin of α a word tells the loss how much of a preference length explains; with the raters' own α = 0.25/0.5 = 0.5 it takes all of it out, and answers become shorter than the start's. In practice nobody knows that
-# number. (Lines "chosen" and "rejected": the mean change of their log-probabilities in training. **Likelihood displacement**: most chosen responses became *less* likely, as in notebook 02.)
+# The mechanism: the *labels* prefer length, so a policy that fits them is long, however its log-probabilities are scaled. A margin of $\alpha_{\mathrm{len}}$ a word (α in the table) tells the loss how much of a preference length explains. With the raters' own 0.25/0.5 = 0.5 it takes out more than all of it here: answers become shorter than after unbiased labels, and than the start's. A likely reason: the margin is there in full from the first step, while the policy's log-ratios
+# start at 0 and 100 steps do not fit the labels. (One seed.) In practice nobody knows that
+# number. Gold has risen over the *start* in spite of the biases; against DPO on unbiased labels (row "no bias") the length bias costs a third of it, the others little that one seed can tell.
+#
+# (Columns "chosen" and "rejected": the mean change of their log-probabilities in training. **Likelihood displacement**: most chosen responses became *less* likely, as in notebook 02.)
 
 # %% [markdown]
 # ### Exercise: a meter for collapse
@@ -1321,7 +1333,7 @@ print(
 #
 # *distinct-n* (Li et al. 2016, arXiv 1510.03055): the number of **different** n-grams over the number of all n-grams, counted over all sequences **together**.
 #
-# - `sequences`: lists of ints or strings; an n-gram lies within one sequence, and a sequence shorter than n has none. `n` ≥ 1.
+# - `sequences`: a list or tuple of sequences, each a list or tuple of tokens (ints or strings); an n-gram lies within one sequence, and a sequence shorter than n has none. `n` ≥ 1.
 # - returns a float from 0 to 1; 0.0 if there are no n-grams.
 #
 # Graded: values (1.5), strings (0.5), short and empty sequences (0.5), lists and tuples, unchanged (0.5).
@@ -1389,13 +1401,14 @@ conclude(
 )
 
 # %% [markdown]
-# *Two meters, two questions.* "Different answers" asks whether whole samples repeat, distinct-n whether pieces do. A policy may write a new list of the same five claims each time: many different answers, few different bigrams. Neither is length, and neither is gold: collapse onto one good
-# answer would score as badly.
+# *Two meters, two questions.* "Different answers" asks whether whole samples repeat, distinct-n whether pieces do. A policy may write a new list of the same five claims each time: many different answers, few different bigrams. Neither is gold: collapse onto one good answer would score as badly.
+#
+# And distinct-n is *not* free of length: longer answers repeat a vocabulary of 44 words more often. From the start to section 4's policy it falls mainly for that reason, as "different answers" tells you, which stays. For "pushed hard" both meters fall. Compare at equal numbers of tokens.
 
 # %% [markdown]
 # ## 8. DPO is not immune
 #
-# There is no reward model in DPO that could be over-optimised, it is said. There is: the policy's own log-ratio. Rafailov et al. (2024, arXiv 2406.02900) find for DPO and its relatives the same humps against KL as for RL, often before one pass over the data is done. DPO, small β, kept runs:
+# There is no reward model in DPO that could be over-optimised, it is said. There is: the policy's own log-ratio. Rafailov et al. (2024, arXiv 2406.02900) find for DPO and its relatives the same humps against KL as for RL, often before one pass over the data is done. DPO, small β, kept, one seed. A pass over the 1,000 pairs is 31 steps, so its best checkpoint comes after several passes: this is not yet the effect within one pass, and ordinary overfitting is part of it.
 
 # %% tags=["experiment"]
 dpo = raters[raters.part == "walk"]
@@ -1464,8 +1477,8 @@ conclude(
 )
 
 # %% [markdown]
-# Not a clean hump, but a **lottery**. Up to about one nat every world gains alike. After that the policy concentrates on the few responses that won all of their one or two comparisons; in some worlds those are good, in others flipped labels put a bad one on top. The mean stops growing while
-# the spread explodes. IPO's bound prevents it only if τ is large enough, and then it also learns less. cDPO and rDPO do not change the picture: each pair was seen once, so the noise is in *which* labels were flipped, not in their share.
+# Not a clean hump, but a **lottery**. Up to about step 100 every world gains alike. After that the policy concentrates on the few responses that won all of their comparisons (three each on average); in some worlds those are good, in others flipped labels put a bad one on top. The mean stops growing while
+# the spread explodes. IPO's bound prevents it only if τ is large enough, and then it also learns less. cDPO and rDPO do not change the picture: each pair was labelled once, so the noise is in *which* labels were flipped, not in their share.
 #
 # ### When pairs repeat: noise and certainty
 #
@@ -1498,12 +1511,14 @@ print("found and formula agree to 0.001:", off < 1e-3)
 # - *rDPO with the right ε restores the clean optimum exactly*: compare its column with flips to DPO's without. So it is unbounded again where that is, and with ε above the observed minority share it has no minimum at all.
 # - *cDPO shrinks*, and shrinks a second time when the labels are noisy.
 #
+# Fresh pairs from the current policy (online DPO, notebook 03) move the labels to where the policy is. They need an annotator at each round, who can be gamed too.
+#
 # So "more data" cures DPO of *variance* only. Its bias under flips stays, and a policy trained on pairs is only as good as what the raters meant.
 
 # %% [markdown]
 # ## 9. Verifiable rewards are not immune
 #
-# A verifier does not drift and has no noise. But it checks **something**, and what it does not check is free. In the program world a task shows two examples of a hidden function, and the answer is a small program: honest (`+ 3`), or a table of the examples (`case 1 4 case 2 5 end`), which is wrong everywhere else.
+# The verifiers here do not drift and make no random errors. But a verifier checks **something**, and what it does not check is free. In the program world a task shows two examples of a hidden function, and the answer is a small program: honest (`+ 3`), or a table of the examples (`case 1 4 case 2 5 end`), which is wrong everywhere else.
 
 # %% [markdown]
 # ### Exercise: visible and hidden tests
@@ -1560,7 +1575,7 @@ grade("overfit-verifier", verifier_gap)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Train.** A small model is fine-tuned on 6,000 programs, **a quarter of them tables of the visible tests**: the exploit is seeded, as it is in any corpus of human code. GRPO then rewards passing tests. Three verifiers: the two visible tests; those and *one* test that is not in the prompt; the visible ones and a **property** (the second
+# **Train.** A small model is fine-tuned on 6,000 programs, **a quarter of them tables of the visible tests**: the exploit is seeded on purpose. GRPO then rewards passing tests. Three verifiers: the two visible tests; those and *one* test that is not in the prompt; the visible ones and a **property** (the second
 # difference is 0 at a random place), which needs no known outputs.
 
 # %% tags=["experiment", "nbval-ignore-output"]
@@ -1621,7 +1636,7 @@ conclude(
 conclude("so does a property", report["tables"][chosen[2]] < 0.15 and report["gap"][chosen[2]] < 0.2)
 
 # %% [markdown]
-# **The mechanism.** A table passes the visible tests nearly always, an honest try about two times in three. Within a group the table's advantage is positive, so it is reinforced. A test that is not in the prompt cannot be tabulated.
+# **The mechanism.** A table passes the visible tests nearly always, an honest try about two times in three. Within a group the table's advantage is positive, so it is reinforced. A test that is not in the prompt cannot be tabulated. A property is weaker: a table is 0 at most places, and three zeros have second difference 0.
 #
 # Kept, with two more verifiers, and with fewer tables in the examples:
 
@@ -1644,7 +1659,7 @@ for share, rows in weak.groupby("examples"):
     )
 
 # %% [markdown]
-# With 5 % tables in the examples the *same* weak verifier teaches honest programs: there are two basins, and the start decides. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
+# With 5 % tables in the examples the *same* weak verifier taught honest programs on this seed; with 15 % and 25 % it taught tables. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
 #
 # **Three rewards under one optimiser.** Notebook 03 trained GRPO in the text world with three verifiers. From its kept runs:
 
@@ -1657,13 +1672,16 @@ print(stated.groupby("method")[columns].mean().loc[wanted].round(2).to_string())
 print(measured.told(compared_origin))
 
 # %% [markdown]
-# The first reward asks whether the fact is stated *anywhere*, the second also that nothing contradicts it, the third that the whole answer is clean. Same optimiser, same start. The pass rate that was rewarded rises every time; gold follows only where the verifier checks what matters. **RLVR is a source of reward, not a guarantee.** Outside small worlds: in the data sets before
-# CodeContests, 30 to 60 % of the programs that passed the tests were wrong; generated tests brought that to 4 % (Li et al. 2022, "AlphaCode", arXiv 2203.07814, section 3.2.1).
+# The first reward asks whether the fact is stated *anywhere*, the second also that nothing contradicts it, the third that the whole answer is clean. Same optimiser, same start. The pass rate that was rewarded rises every time; gold follows only where the verifier checks what matters. **RLVR is a source of reward, not a guarantee.**
+#
+# A checker of final answers also has to *read* them: `1/2`, `0.5` and `\frac12` may be marked differently, so right answers fail and a format is learned. And a right answer is not a sound argument, nor a safe one.
+#
+# Outside small worlds, and without RL: AlphaCode samples many programs and keeps those that pass the tests. In the data sets before CodeContests, 30 to 60 % of what passed was wrong; with generated tests it was 4 % (Li et al. 2022, arXiv 2203.07814, section 3.2.1).
 
 # %% [markdown]
 # ## 10. Twelve mitigations, what each did here
 #
-# The next cell computes its numbers from the kept runs of this notebook. "Gold" is the difference to the plain proxy at best-of-256, unless another comparison is named.
+# The next cell computes its numbers from the kept runs of this notebook. Each is the difference in gold to the plain proxy at best-of-256, **on one seed**, unless another comparison is named; ± is over that seed's prompts (row 10: over five seeds).
 
 
 # %% tags=["experiment"]
@@ -1750,7 +1768,7 @@ for number, (name, words) in enumerate(twelve, start=1):
 # | A boat-racing agent circled in a lagoon collecting targets, on fire, and never finished the race | Clark and Amodei 2016, OpenAI, "Faulty reward functions in the wild" |
 # | Summaries optimised at KL 260 against a learned reward turned into text such as "28yo dude stubbornly postponees start pursuing gymnastics hobby" | Stiennon et al. 2020, arXiv 2009.01325 |
 # | Optimised policies wrote very long answers even when a short one would be preferred | Gao et al. 2023, footnote 10, on an InstructGPT setting |
-# | Over-trained harmless assistants ended their answers with boilerplate such as "you are valid, valued, and cared for" | Bai et al. 2022, arXiv 2212.08073 |
+# | Over-trained harmless assistants answered with boilerplate such as "you are valid, valued, and cared for" | Bai et al. 2022, arXiv 2212.08073 |
 # | Assistants trained on preferences agree with users' wrong beliefs | Sharma et al. 2023, arXiv 2310.13548 |
 # | An update of GPT-4o was rolled back in April 2025 because it had become sycophantic | OpenAI 2025, "Sycophancy in GPT-4o" |
 # | Coding agents in RL made tests pass by exiting early or skipping them; training against a monitor of their reasoning taught some to hide it | Baker et al. 2025, arXiv 2503.11926 |
@@ -1761,7 +1779,7 @@ for number, (name, words) in enumerate(twelve, start=1):
 #
 # - *This is one small world.* The gold reward is a program, all errors of the proxies come from few noisy labels and a small network. Nothing here measures persuasion, deception, or raters who cannot judge.
 # - *The laws are fits.* Why $d(\alpha - \beta \log d)$ for RL? There is no accepted derivation, and no way to know $\beta$ before paying for gold labels.
-# - *"No amount of data makes a proxy perfect, so optimisation must exploit it"* is a conjecture about practice, not a theorem. Section 6 shows more data moving the peak far out.
+# - *"No amount of data makes a proxy perfect, so optimisation must exploit it"* is a conjecture about practice, not a theorem. Section 6 shows more data *raising* the peak, on its one seed.
 # - *Rice's theorem is no argument here.* It says that non-trivial properties of what programs compute cannot be *decided* in general. It does not say that a specification cannot be written down; the trouble is to know what we want.
 # - *A trade-off between capability and alignment* is not a law. Gao et al. (section 3.4) found that larger *policies* did not over-optimise a fixed proxy more.
 # - *Open*: detecting over-optimisation without gold labels; ensembles whose errors are really different; oversight of what raters cannot check.
@@ -1770,11 +1788,11 @@ for number, (name, words) in enumerate(twelve, start=1):
 #
 # | what is said | what is so | where |
 # |---|---|---|
-# | over-optimisation grows with the reward model's capacity | the other way round: a better proxy can be pushed harder | 6 |
+# | over-optimisation grows with the reward model's capacity | the other way round in Gao et al.; here a better proxy has a higher peak (one seed) | 6 |
 # | it begins at KL = 50 | it depends on proxy and method; no such table exists | 1, 5 |
-# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL | 6 |
-# | a second reward model notices | not if it was made by the same recipe | 4 |
-# | ensembles are conservative | the mean is not | 6 |
+# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL, our one seed had some | 6 |
+# | a second reward model is as good as gold | it avoided the crash here, and turned after gold had; it shares blind spots | 4 |
+# | ensembles are conservative | the mean is not, by construction (not tested here) | 6 |
 # | UWO subtracts the standard deviation | the variance | 6 |
 # | length normalisation cures a length bias | not one that is in the labels | 7 |
 # | gold went up, so nothing is being gamed | an average hides it: meter the thing itself | 7 |
@@ -1804,18 +1822,18 @@ for number, (name, words) in enumerate(twelve, start=1):
 # Three anchor answers for the grader.
 #
 # **About 3 points.** "When a measure becomes a target it ceases to be a good measure (Goodhart). Gao et al. trained reward models on human preferences and found that the true reward falls after a KL of about 50, and that the gap grows with the size of the reward model. DPO has no reward model, but its labels are a proxy, so it
-# can be over-optimised too, and it can make answers longer. Verifiable rewards are harder to hack, but tests may be incomplete: AlphaCode's earlier data sets had 30 to 60 % false positives, and coding agents skip tests (Baker et al.). We can use ensembles, KL penalties, early stopping and process rewards. By Rice's theorem a perfect specification cannot be written."
+# can be over-optimised too, and it can make answers longer. Verifiable rewards are harder to hack, but tests may be incomplete: AlphaCode's earlier data sets had 30 to 60 % false positives, and coding agents skip tests (Baker et al.). We can use ensembles, which average out noise, early stopping before the fall, KL penalties and process rewards. What we want is hard to specify; by Rice's theorem it cannot be written down at all."
 #
-# *3 of 10.* Part 1: the idea and nothing else right; humans, KL 50 and the direction are wrong (1 of 3). Part 2: labels and implicit proxy, no mechanism (1 of 2.5). Part 3: incomplete tests, both sources (1.5 of 2). Part 4: a list without mechanism or limit; specification is named (1.5 of 2.5, generously). That is 5; minus 1.5 for capacity, minus 0.5
+# *3 of 10.* Part 1: the idea and nothing else right; humans, KL 50 and the direction are wrong (1 of 3). Part 2: labels and implicit proxy, no mechanism (1 of 2.5). Part 3: incomplete tests, both sources (1.5 of 2). Part 4: two mechanisms, no limit; specification is named (1.5 of 2.5). That is 5; minus 1.5 for capacity, minus 0.5
 # for Rice. Sum: **3**.
 #
 # **About 6 points.** "A proxy that correlates with the goal stops doing so under pressure (Goodhart 1975; the aphorism is Strathern's). Part of it is selection of noise, part is leaving the data. Gao et al. used a 6-billion-parameter gold reward model to label comparisons and fitted smaller proxies. Gold first rises, then falls; d(α − βd) for best-of-n and d(α − β log d) for PPO, d the root of KL. Larger
 # reward models and more data make it better. DPO fits an implicit reward to finitely many labels: Rafailov et al. (2406.02900) find humps against KL. Chosen responses can lose probability, since only the margin counts. A verifier checks tests, not the specification. In our program world a policy learned to tabulate the two visible tests; one hidden test ended it. Mitigations: early stopping needs gold labels; a KL price acts like early stopping; ensembles
 # average noise, not shared errors."
 #
-# *6 of 10.* Part 1: right; sizes of the proxies and a documented example missing (2.5 of 3). Part 2: implicit proxy, humps and displacement; certain preferences, length and online data missing (1.5 of 2.5). Part 3: proxy of a specification and a measured example; no false-positive figures, no tampering (1 of 2). Part 4: three mitigations with limits, no account of why it is hard (1 of 2.5). Sum: **6**.
+# *6 of 10.* Part 1: right; sizes of the proxies, the difference of best-of-n and RL and a documented example missing (2 of 3). Part 2: implicit proxy, humps and displacement; certain preferences, length and online data missing (1.5 of 2.5). Part 3: proxy of a specification and a measured example; no false-positive figures, no tampering (1 of 2). Part 4: three mitigations with mechanism and limit, no account of why it is hard (1.5 of 2.5). Sum: **6**.
 #
-# **About 9 points.** The answer above, and: "Proxies had 3 million to 3 billion parameters; KL price 0 but for one section, where it changed gold at equal KL not at all. At equal KL best-of-n looks better, but KL is no common cost. Example: summaries at KL 260 in Stiennon et al. With certain preferences DPO's margin is unbounded at any β; IPO's target (2p − 1)/(2τ) is finite, which is its motive, not label noise. Length: biased labels prefer long answers; averaging log-ratios does
+# **About 9 points.** The answer above, and: "Proxies had 3 million to 3 billion parameters; KL price 0 but for one section, where it did not change gold at equal KL. At equal KL best-of-n looks better, but KL is no common cost. Example: summaries at KL 260 in Stiennon et al. With certain preferences DPO's margin is unbounded at any β; IPO's target (2p − 1)/(2τ) is finite, which is its motive, not label noise. Length: biased labels prefer long answers; averaging log-ratios does
 # not cure that, a margin for length does. Online data move the labels to where the policy is, and need an annotator, who can be gamed. Verifiers: 30 to 60 % of passing programs were wrong before CodeContests, 4 % after (Li et al.); agents skip tests (Baker et al.). They work where the check is close to the goal and cannot be seen. Why hard: what we want is not written down, raters see samples, the policy moves. UWO subtracts the variance; models of one recipe agree on
 # their errors. Process rewards locate faults but are learned. A monitor of reasoning can teach hiding (Baker et al.). None is a guarantee."
 #
