@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from course_utils.serving.batching import Closed, QueueFull
 from course_utils.serving.engine import BadPrompt
+from course_utils.serving.guardrails import Guardrails
 from course_utils.serving.limits import ADMIN, PROMPT_CHARACTERS, Clients, Limits
 from course_utils.serving.metrics import CONTENT_TYPE, CountRequests
 from course_utils.serving.page import openapi_page
@@ -107,12 +108,12 @@ COMMON = (400, 401, 413, 422, 429, 503)
 
 
 def create_app(
-    engines, store, share=0.0, salt="", tokens=None, limits=Limits(), flagged=None, user_key=""  # noqa: B008
+    engines, store, share=0.0, salt="", tokens=None, limits=Limits(), flagged=None, user_key="", guardrails=Guardrails()  # noqa: B008, E501
 ):  # fmt: skip
     """A FastAPI app; it starts to answer with its lifespan and closes the store at its end.
 
     Args:
-        engines, store, share, salt, flagged, user_key: see `Service`.
+        engines, store, share, salt, flagged, user_key, guardrails: see `Service`.
         tokens: {token: client's name}; see `Clients`.
         limits: see `Limits`.
 
@@ -122,7 +123,7 @@ def create_app(
     Raises:
         ValueError: an argument is not as described there.
     """
-    service = Service(engines, store, share, salt, limits, flagged, user_key)
+    service = Service(engines, store, share, salt, limits, flagged, user_key, guardrails)
     clients = Clients(tokens, limits)
 
     @contextlib.asynccontextmanager

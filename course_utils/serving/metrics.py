@@ -21,6 +21,7 @@ class Metrics:
         share: a gauge, the treatment's share of the users.
         seen: a counter of requests by path and status.
         refused: a counter of refused requests by reason.
+        guardrails: a counter of guardrails that the treatment broke, by name.
     """
 
     def __init__(self):
@@ -36,6 +37,9 @@ class Metrics:
             **own,
         )
         self.votes = Counter("service_votes", "Votes stored.", ["variant", "vote"], **own)
+        self.guardrails = Counter(
+            "service_guardrails_broken", "Roll-backs by a guardrail.", ["guardrail"], **own
+        )
         self.share = Gauge("service_treatment_share", "Share of the users who get the treatment.", **own)
         self._queue = Gauge("service_queue_length", "Items that wait.", ["queue"], **own)
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from course_utils.serving.batching import Batcher
+from course_utils.serving.batching import Batcher, Closed, QueueFull
+from course_utils.serving.engine import BadPrompt
+from course_utils.serving.guardrails import Guardrails, Tally, broken
 from course_utils.serving.limits import Limits
 from course_utils.serving.metrics import Metrics
 from course_utils.serving.routing import assign_variant
@@ -50,12 +52,24 @@ class Service:
             it is stored with the answer. By default none does.
         user_key: users are stored as an HMAC of their id under this text: whoever has only the store
             cannot try out ids. It must stay the same, or the store takes one user for two.
+        guardrails: `Guardrails`: where the treatment breaks one, this process rolls the experiment back by
+            itself and writes the reason to the log and the metrics. None: nobody looks.
 
     Raises:
         ValueError: an argument is not as above.
     """
 
-    def __init__(self, engines, store, share=0.0, salt="", limits=Limits(), flagged=None, user_key=""):  # noqa: B008
+    def __init__(
+        self,
+        engines,
+        store,
+        share=0.0,
+        salt="",
+        limits=Limits(),  # noqa: B008
+        flagged=None,
+        user_key="",
+        guardrails=Guardrails(),  # noqa: B008
+    ):
         if set(engines) not in ({CONTROL}, {CONTROL, TREATMENT}):
             raise ValueError(
                 f"engines must be of control, or of control and treatment, not {sorted(engines)}"
@@ -84,7 +98,9 @@ class Service:
         )  # fmt: skip
         for name, batcher in {**self._batchers, "votes": self._votes}.items():
             self.metrics.watch_queue(name, batcher)
-        self._follower = self._ping = None
+        self._guardrails = guardrails
+        self._asked, self._failed = dict.fromkeys(engines, 0), dict.fromkeys(engines, 0)
+        self._follower = self._guard = self._ping = None
 
     async def start(self):
         """Join the roll-out and begin to answer."""
@@ -95,10 +111,14 @@ class Service:
         for batcher in (*self._batchers.values(), self._votes):
             await batcher.start()
         self._follower = asyncio.create_task(self._follow())
+        if self._guardrails and TREATMENT in self.engines:
+            self._guard = asyncio.create_task(self._watch())
 
     async def stop(self):
         """Answer what waits, then end."""
         self._follower.cancel()
+        if self._guard:
+            self._guard.cancel()
         for batcher in (*self._batchers.values(), self._votes):
             await batcher.close()
 
@@ -112,7 +132,15 @@ class Service:
         arrived = time.perf_counter()
         variant = self.variant(user_id)
         job = Job(client, self.pseudonym(user_id), prompt, arrived)
-        answer = await asyncio.wait_for(self._batchers[variant].submit(job), self.limits.timeout)
+        try:
+            answer = await asyncio.wait_for(self._batchers[variant].submit(job), self.limits.timeout)
+        except (BadPrompt, QueueFull, Closed, SQLAlchemyError):  # not the model's fault
+            raise
+        except Exception:
+            self._asked[variant] += 1
+            self._failed[variant] += 1
+            raise
+        self._asked[variant] += 1
         self.metrics.chat_seconds.labels(variant).observe(time.perf_counter() - arrived)
         return answer
 
@@ -169,6 +197,36 @@ class Service:
             stuck = batcher.busy() > self.limits.timeout
             parts[variant] = "stuck" if stuck else "ok" if batcher.alive else "not running"
         return parts
+
+    async def check_guardrails(self):
+        """Roll back where the treatment breaks a guardrail; {name: sentence} of those that it breaks."""
+        if not self.share:
+            return {}
+        latest = {
+            variant: await asyncio.to_thread(
+                self.store.latest_answers, self.salt, variant, self._guardrails.recent
+            )
+            for variant in (CONTROL, TREATMENT)
+        }
+        tallies = (
+            Tally(*answers, self._failed[variant], self._asked[variant])
+            for variant, answers in latest.items()
+        )
+        found = broken(self._guardrails, *tallies)
+        if found:
+            log.error("experiment %r is rolled back: %s", self.salt, "; ".join(found.values()))
+            for name in found:
+                self.metrics.guardrails.labels(name).inc()
+            await self.roll_back()
+        return found
+
+    async def _watch(self):
+        while True:
+            await asyncio.sleep(self._guardrails.every)
+            try:
+                await self.check_guardrails()
+            except SQLAlchemyError as error:
+                log.warning("the guardrails could not be checked: %s", error)
 
     async def _refresh(self):
         self.share = (await asyncio.to_thread(self.store.share, self.salt))[0]

@@ -226,6 +226,14 @@ class Store:
         frame = self._frame(sa.select(Request.time, Request.variant, Request.latency).order_by(Request.time))
         return frame.astype({"time": "datetime64[us]"})
 
+    def latest_answers(self, salt, variant, most):
+        """(content warnings, latencies in seconds) of an experiment's latest answers by one variant, at most `most`."""
+        mine = (Request.salt == salt) & (Request.variant == variant)
+        query = sa.select(Request.content_warning, Request.latency).where(mine)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(Request.time.desc()).limit(most)).all()
+        return [bool(row[0]) for row in rows], [row[1] for row in rows]
+
     def votes_by_user(self, salt):
         """An experiment's votes by variant and user: `variant`, `user_id`, `thumbs_up`, `votes`.
 

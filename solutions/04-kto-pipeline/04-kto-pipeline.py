@@ -1527,6 +1527,7 @@ grade("latency-percentile", p95)
 # - The answer does not say which model gave it. Users are stored as a keyed hash.
 # - Generation runs in a thread, in batches, so that the event loop stays free to take votes.
 # - The share of the treatment lies in the store: it grows, whatever a restarted process thinks, until a roll-back.
+# - *Guardrails*: where the treatment has clearly more content warnings or failures than the control, or more than twice its p95 latency, the service rolls it back by itself, for good, and says why.
 #
 # Here it runs in a thread of this notebook, on a free port of this machine, with the base model as control and the KTO model as treatment. (The gate said no. Simulated users are harmed by nothing; real ones would not get this model.)
 
