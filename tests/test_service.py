@@ -124,6 +124,14 @@ def test_bad_input_is_the_clients_fault(http, path, body, status):
     assert status == 413 or answer.json()["detail"]
 
 
+@pytest.mark.parametrize("share", [True, "0.5", None, 1.5])
+def test_a_share_is_a_number(running, share):
+    """JSON's true is no 1: it would give everybody the treatment."""
+    with client(running[1], ADMIN_TOKEN) as admin:
+        assert admin.post("/rollout", json={"share": share}).status_code == 422
+    assert running[0].state.service.share == 0.3
+
+
 def test_a_body_without_a_declared_size_is_cut_off_too(http):
     before = read_metrics(http.get("/metrics").text)["refused"].get("too large", 0)
     assert http.post("/chat", content=(b"x" * 1000 for _ in range(100))).status_code == 413

@@ -65,7 +65,7 @@ class Receipt(BaseModel):
 class Step(Strict):
     """The treatment's share of the users."""
 
-    share: float = Field(ge=0, le=1, strict=False)
+    share: float = Field(ge=0, le=1)
 
 
 class Problem(BaseModel):
