@@ -14,7 +14,7 @@ from course_utils.feedback import simulate_feedback
 from course_utils.iteration.filling import fill_store
 from course_utils.iteration.report import WATCHED, weekly_facts, weekly_report
 from course_utils.iteration.report_page import page
-from course_utils.iteration.weeks import totals_until, week_bounds, week_of
+from course_utils.iteration.weeks import week_bounds, week_of
 from course_utils.serving.store import open_store
 
 WEEK = "2026-W10"  # the last of ten simulated weeks
@@ -78,11 +78,13 @@ def test_votes_that_come_later_change_nothing(store, facts):
     early = weekly_facts(store, "2026-W06", 26)
     assert list(early["weeks"])[-1] == "2026-W06"
     until = week_bounds("2026-W06")[1]
-    totals = totals_until(store, "e1", until)
+    totals = store.votes_by_user("e1", before=until)
     assert (
         sum(early["experiments"]["e1"][v]["votes"] for v in ("control", "treatment")) == totals["votes"].sum()
     )
-    assert totals["votes"].sum() < 3000 == totals_until(store, "e1", datetime(2030, 1, 1))["votes"].sum()
+    assert (
+        totals["votes"].sum() < 3000 == store.votes_by_user("e1", before=datetime(2030, 1, 1))["votes"].sum()
+    )
 
 
 def test_what_is_wrong_is_said(log, tmp_path):

@@ -4,10 +4,13 @@ import dataclasses
 import sys
 
 from course_utils.commands.report import BUSY
+from course_utils.iteration.plan import Plan
+
+OPTIONS = tuple((f.name, type(f.default), f.default, f.metadata["help"]) for f in dataclasses.fields(Plan))
 
 
 def add_arguments(parser):
-    """The command's options; those of the plan are read from it when the command runs."""
+    """The command's options; those of the plan are its fields."""
     parser.add_argument(
         "--month", required=True, metavar="2026-11", help="the newest month that is trained on"
     )
@@ -26,28 +29,9 @@ def add_arguments(parser):
         )
 
 
-# repeated here, so that `--help` imports no trainer; a test holds them against `Plan`
-OPTIONS = (
-    ("share_new", float, 0.5, "share of this month's votes in the mix"),
-    ("holdout", float, 0.2, "share of users and shared prompts held out"),
-    ("cap", int, 20, "most votes of a user in a month"),
-    ("rows", int, 0, "rows of the mix, 0 for all"),
-    ("beta", float, 0.5, "of KTO"),
-    ("lr", float, 2e-3, "learning rate of the LoRA"),
-    ("steps", int, 60, "updates"),
-    ("batch_size", int, 64, "votes in a batch"),
-    ("r", int, 8, "rank of the LoRA"),
-    ("checkpoint_every", int, 20, "updates"),
-    ("judgements", int, 600, "answers compared, at most"),
-    ("safety_samples", int, 20, "answers to each safety prompt"),
-    ("margin", float, 0.05, "how much more often a fault may occur"),
-    ("seed", int, 0, "of everything random"),
-)
-
-
 def run_retraining(asked):
     """Run it; returns an exit status: 0 whatever was decided, 1 for an error, 75 where another process is at work."""
-    from course_utils.iteration.retrain import Plan, retrain
+    from course_utils.iteration.retrain import retrain
 
     plan = Plan(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Plan)})
     try:

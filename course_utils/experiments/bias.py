@@ -5,11 +5,10 @@ from torch.nn import functional as F
 
 from course_utils.evaluation import distinct_n
 from course_utils.experiments.overoptimisation import label_by
-from course_utils.logprobs import IGNORE, sequence_logprob, token_logprobs
 from course_utils.losses import dpo_loss
 from course_utils.methods import Start
 from course_utils.methods.meter import Meter
-from course_utils.methods.start import batches, completions, copies, updates
+from course_utils.methods.start import batches, completions, copies, scores, updates
 from course_utils.testbed import models, text
 
 LENGTH_BIAS, AGREEMENT_BIAS, OPENING_BIAS = 0.25, 2.5, 2.0
@@ -80,8 +79,8 @@ def train_on_pairs(
         responses = [pair[side] for side in ("chosen", "rejected") for pair in pairs]
         ids, labels = completions([pair["prompt"] for pair in pairs] * 2, responses)
         with torch.no_grad():
-            ref = sequence_logprob(reference(ids).logits, labels, average)
-        logp = sequence_logprob(policy(ids).logits, labels, average)
+            ref = scores(reference, ids, labels, average)
+        logp = scores(policy, ids, labels, average)
         if margin:
             chosen, rejected = (logp - ref).chunk(2)
             longer = torch.tensor([float(len(p["chosen"]) - len(p["rejected"])) for p in pairs])
@@ -133,10 +132,7 @@ def displacement(policy, start, count=1000):
     for side in ("chosen", "rejected"):
         pairs = start.pairs[:count]
         ids, labels = completions([p["prompt"] for p in pairs], [p[side] for p in pairs])
-        mask = labels[:, 1:] != IGNORE
-        now, before = (
-            (token_logprobs(model(ids).logits, labels) * mask).sum(1) for model in (policy, start.model)
-        )
+        now, before = (scores(model, ids, labels) for model in (policy, start.model))
         changes.append(now - before)
     return {
         "chosen": changes[0].mean().item(),

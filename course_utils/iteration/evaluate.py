@@ -1,7 +1,5 @@
 """A candidate against the present model: answers to held-out prompts, held-out votes, two kinds of harm."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import torch
@@ -11,7 +9,7 @@ from course_utils.evaluation import blind_comparison
 from course_utils.feedback.columns import UP
 from course_utils.feedback.pool import prompt_ids, response_ids
 from course_utils.methods.start import completions, scores
-from course_utils.serving.rollout import ratio_of_sums
+from course_utils.serving.rollout import rate_interval
 from course_utils.testbed import models, text
 
 TIE = 0.15  # of the simulated raters: smaller differences of the gold reward, noise included, are none
@@ -78,9 +76,7 @@ def win_rate_by_prompt(sheet, places):
     )
     if len(by_prompt) < 2:
         return by_prompt["sum"].sum() / len(sheet), 0.0, 1.0
-    rate, variance = ratio_of_sums(by_prompt["sum"], by_prompt["size"])
-    half = float(stats.t.isf(0.025, len(by_prompt) - 1)) * math.sqrt(variance)
-    return rate, max(0.0, rate - half), min(1.0, rate + half)
+    return rate_interval(by_prompt["sum"], by_prompt["size"])
 
 
 @torch.no_grad()

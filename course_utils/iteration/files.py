@@ -22,11 +22,21 @@ def write_whole(path, content):
     partial.replace(path)
 
 
-def write_json(path, content):
+def write_if_other(path, content):
+    """Write a text or bytes whole, unless the file holds just that."""
+    path, content = Path(path), content.encode() if isinstance(content, str) else content
+    if not path.is_file() or path.read_bytes() != content:
+        write_whole(path, content)
+
+
+def as_json(content):
     """JSON, readable and the same for the same content."""
-    write_whole(
-        path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path, content):
+    """Write `as_json`, whole."""
+    write_whole(path, as_json(content))
 
 
 def digest(path):

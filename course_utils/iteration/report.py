@@ -4,27 +4,24 @@ Same store, same week, same settings: the same bytes. The week must be over and 
 so nothing that comes later belongs to it.
 """
 
-import math
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from course_utils.feedback import flag_biased_users
 from course_utils.feedback.columns import UP
-from course_utils.iteration.files import only_one, write_json, write_whole
+from course_utils.iteration.files import as_json, only_one, write_if_other
 from course_utils.iteration.stuffing import coordinated_users
 from course_utils.iteration.surges import surges
 from course_utils.iteration.weeks import (
     answers_between,
     first_and_last,
-    totals_until,
     votes_between,
     week_bounds,
     week_of,
 )
 from course_utils.serving.monitor import cusum, p95, prediction_limit, repetition
-from course_utils.serving.rollout import always_valid_decision, ratio_of_sums
+from course_utils.serving.rollout import always_valid_decision, rate_interval
 from course_utils.serving.store import now
 
 READ = "Read twenty of this week's answers."
@@ -72,17 +69,11 @@ def weekly_report(store, week, baseline_weeks, out, today=None):
     with only_one(out, "report"):
         content = weekly_facts(store, week, baseline_weeks, today)
         name = Path(out) / f"report-{week}"
-        files = {".png": picture(content), ".json": None, ".md": page(content)}
+        files = {".png": picture(content), ".json": as_json(content), ".md": page(content)}
         written = []
         for ending, data in files.items():  # the page last: where it is, what it refers to is there
-            path = name.with_name(name.name + ending)
-            if ending == ".json":
-                _json_if_other(path, content)
-            elif not path.is_file() or path.read_bytes() != (
-                data if isinstance(data, bytes) else data.encode()
-            ):
-                write_whole(path, data)
-            written.append(path)
+            written.append(name.with_name(name.name + ending))
+            write_if_other(written[-1], data)
     return written
 
 
@@ -144,9 +135,7 @@ def _approval(votes):
     by_user = (votes["feedback"] == UP).groupby(votes["user_id"]).agg(["sum", "size"])
     if len(by_user) < 2:
         return [float((votes["feedback"] == UP).mean()), None, None]
-    rate, variance = ratio_of_sums(by_user["sum"], by_user["size"])
-    half = float(stats.t.isf(0.025, len(by_user) - 1)) * math.sqrt(variance)
-    return [rate, max(0.0, rate - half), min(1.0, rate + half)]
+    return list(rate_interval(by_user["sum"], by_user["size"]))
 
 
 def _weekly(answers, votes):
@@ -201,7 +190,7 @@ def _experiments(store, mine, end, cannot):
     """{salt: decision and rates} of the experiments that gave answers this week, on all their votes so far."""
     found = {}
     for salt in sorted(mine.loc[mine["variant"] == "treatment", "salt"].unique()):
-        totals = totals_until(store, salt, end)
+        totals = store.votes_by_user(salt, before=end)
         arms = {
             v: totals.loc[totals["variant"] == v, ["thumbs_up", "votes"]] for v in ("control", "treatment")
         }
@@ -296,13 +285,3 @@ def _to_do(content):
             f"{users['share of the votes']:.0%} of the votes are from users who press one button: leave them out."
         )
     return todo or ["nothing stands out."]
-
-
-def _json_if_other(path, content):
-    """Write the content unless the file holds it."""
-    probe = path.with_name(path.name + ".new")
-    write_json(probe, content)
-    if path.is_file() and path.read_bytes() == probe.read_bytes():
-        probe.unlink()
-    else:
-        probe.replace(path)

@@ -8,8 +8,9 @@ all of a user's votes. The model is trained from the same base each month, which
 Nothing here deploys: the last step writes down what the gate says, and a person starts the roll-out.
 """
 
-import dataclasses
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -22,46 +23,22 @@ from course_utils.iteration.evaluate import (
     speaks_text_world,
     win_rate_by_prompt,
 )
-from course_utils.iteration.files import digest, digest_of_log, only_one, write_json, write_whole
+from course_utils.iteration.files import (
+    digest,
+    digest_of_log,
+    only_one,
+    write_if_other,
+    write_json,
+    write_whole,
+)
 from course_utils.iteration.holdout import fresh_holdout, month_bounds, row_fingerprints
 from course_utils.iteration.mixing import mix_votes
+from course_utils.iteration.plan import Plan
 from course_utils.iteration.steps import Steps, digests
 from course_utils.iteration.stuffing import capped, coordinated_users
 from course_utils.serving.store import now
 
 TRAINED = "trained.txt"
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a month's retraining is asked for; each field changes the result.
-
-    Attributes:
-        share_new: of the mix, the votes of this month.
-        holdout: share of the users, and of the shared prompts, that are held out.
-        cap: most votes of a user in a month.
-        rows: of the mix; 0 takes as many as there are.
-        beta, lr, steps, batch_size, r, checkpoint_every: of `train_kto_lora`.
-        judgements: answers compared on held-out prompts, at most.
-        safety_samples: answers to each prompt of the safety sets.
-        margin: of the gate.
-        seed: of everything random.
-    """
-
-    share_new: float = 0.5
-    holdout: float = 0.2
-    cap: int = 20
-    rows: int = 0
-    beta: float = 0.5
-    lr: float = 2e-3
-    steps: int = 60
-    batch_size: int = 64
-    r: int = 8
-    checkpoint_every: int = 20
-    judgements: int = 600
-    safety_samples: int = 20
-    margin: float = 0.05
-    seed: int = 0
 
 
 def retrain(month, out, base, plan=Plan(), database=None, log=None, previous=(), control=None, say=print):  # noqa: B008
@@ -140,9 +117,7 @@ def retrain(month, out, base, plan=Plan(), database=None, log=None, previous=(),
             lambda folder: _decide(measured, folder, month, plan, counted),
         )
         for name in ("decision.json", "decision.md"):  # where a reader looks for them
-            content = (decided / name).read_bytes()
-            if not (Path(out) / name).is_file() or (Path(out) / name).read_bytes() != content:
-                write_whole(Path(out) / name, content)
+            write_if_other(Path(out) / name, (decided / name).read_bytes())
         return json.loads((decided / "decision.json").read_text())
 
 
@@ -223,8 +198,6 @@ def _mix(split, folder, month, plan):
 
 
 def _train(mixed, folder, base, recipe, every, say):
-    import shutil
-
     from course_utils.training import train_kto_lora
 
     weights = json.loads((mixed / "counts.json").read_text())["weights"]
@@ -339,8 +312,6 @@ def _trained_before(previous):
 
 
 def _digest_of_lines(lines):
-    import hashlib
-
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

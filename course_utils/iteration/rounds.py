@@ -8,8 +8,8 @@ import torch
 
 from course_utils.feedback.format import kto_weights
 from course_utils.feedback.simulate import CONCENTRATION
-from course_utils.losses import kto_loss, kto_reference_point
-from course_utils.methods.start import batches, completions, scores, updates
+from course_utils.methods.offline import kto_batch_loss
+from course_utils.methods.start import batches, updates
 from course_utils.testbed import models, text
 
 REFERENCES = ("fixed", "moving")
@@ -131,12 +131,7 @@ def train_kto_round(policy, reference, votes, steps, beta=0.5, lr=2e-4, batch_si
     update = updates(policy, lr)
     for rows in batches(len(votes), batch_size, steps, seed):
         prompts, responses = votes.prompts[rows], [votes.responses[row] for row in rows]
-        ids, labels = completions(prompts, responses)
-        mismatched = completions(prompts, responses[1:] + responses[:1])
-        with torch.no_grad():
-            ref = scores(reference, ids, labels)
-            z0 = kto_reference_point(scores(policy, *mismatched), scores(reference, *mismatched))
-        update(kto_loss(scores(policy, ids, labels), ref, votes.up[rows], z0, beta, *weights).mean())
+        update(kto_batch_loss(policy, reference, prompts, responses, votes.up[rows], beta, weights))
     return policy
 
 

@@ -83,6 +83,14 @@ def common_bigrams(responses, least=0.02, most=0.5):
     }  # fmt: skip
 
 
+def distinct_kinds(feedback, kinds):
+    """{name: bool array} by `kinds` of the log's responses; of those that hold the same rows, the first."""
+    found = {}
+    for name, has in kinds(feedback["response"]).items():
+        found.setdefault(np.packbits(has).tobytes(), (name, np.asarray(has, dtype=bool)))
+    return dict(found.values())
+
+
 def _bigrams(response):
     words = response.split()
     return (f"{a} {b}" for a, b in zip(words, words[1:], strict=False))
@@ -122,10 +130,8 @@ def coordinated_users(
     busy = (feedback.groupby("user_id")["feedback"].transform("size") >= least_votes).to_numpy()
     user, names = pd.factorize(feedback["user_id"][busy])
     up = (feedback["feedback"] == UP).to_numpy()
-    prompt, tried, found = pd.factorize(feedback["prompt"])[0], {}, []
-    for name, has in kinds(feedback["response"]).items():
-        tried.setdefault(np.packbits(has).tobytes(), (name, np.asarray(has, dtype=bool)))
-    for name, has in tried.values():
+    prompt, tried, found = pd.factorize(feedback["prompt"])[0], distinct_kinds(feedback, kinds), []
+    for name, has in tried.items():
         z = pd.Series(_scores(user, len(names), up, prompt, has, busy, least_met), names).dropna()
         extreme = int((norm.sf(z) < TAIL).sum())
         chance = min(1.0, float(binom.sf(extreme - 1, len(z), TAIL)) * len(tried)) if len(z) else 1.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_utils.feedback.columns import UP, check_feedback
-from course_utils.iteration.stuffing import common_bigrams
+from course_utils.iteration.stuffing import common_bigrams, distinct_kinds
 from course_utils.serving.monitor import prediction_limit
 
 
@@ -54,11 +54,8 @@ def surges(feedback, week, kinds=common_bigrams, alpha=0.01, least=30):
     if len(names) < 4:
         raise ValueError(f"week: three weeks before are needed, there are {len(names) - 1}")
     up, total = (feedback["feedback"] == UP).to_numpy(), np.bincount(at)
-    distinct = {}
-    for name, has in kinds(feedback["response"]).items():
-        distinct.setdefault(np.packbits(has).tobytes(), (name, np.asarray(has, dtype=bool)))
-    found = []
-    for name, has in distinct.values():
+    distinct, found = distinct_kinds(feedback, kinds), []
+    for name, has in distinct.items():
         votes, ups = (
             np.bincount(at[has], minlength=len(names)),
             np.bincount(at[has & up], minlength=len(names)),

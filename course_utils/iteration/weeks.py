@@ -1,4 +1,4 @@
-"""What the weekly report reads: answers and votes of some weeks, and the totals of experiments up to a moment."""
+"""What the weekly report reads: answers and votes of some weeks."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 import sqlalchemy as sa
 
-from course_utils.serving.store import Feedback, Request, Vote
+from course_utils.serving.store import Request
 
 
 def week_bounds(week):
@@ -42,20 +42,6 @@ def votes_between(store, start, end):
     """The votes that came in [start, end), as a feedback log (see `Store.feedback_frame`)."""
     votes = store.feedback_frame(since=start)
     return votes[votes["timestamp"] < end].reset_index(drop=True)
-
-
-def totals_until(store, salt, end):
-    """An experiment's votes before a moment, a row for each variant and user: "variant", "user_id", "thumbs_up", "votes".
-
-    As `Store.votes_by_user`, but what comes later does not change it.
-    """
-    up = sa.func.sum(sa.case((Feedback.vote == Vote.UP, 1), else_=0)).label("thumbs_up")
-    key = Request.variant, Request.user_hash
-    counts = sa.select(*key, up, sa.func.count().label("votes")).join(Feedback)
-    frame = store._frame(
-        counts.where(Request.salt == salt, Feedback.time < end).group_by(*key).order_by(*key)
-    )
-    return frame.rename(columns={"user_hash": "user_id"}).astype({"thumbs_up": int, "votes": int})
 
 
 def first_and_last(store):

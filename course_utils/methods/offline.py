@@ -76,18 +76,22 @@ def train_kto(
     ]
     for step, rows in enumerate(batches(len(votes), batch_size, steps, seed)):
         prompts, responses, desirable = zip(*(votes[row] for row in rows), strict=True)
-        ids, labels = completions(prompts, responses)
-        mismatched = completions(prompts, responses[1:] + responses[:1])
-        with torch.no_grad():
-            ref = scores(reference, ids, labels)
-            z0 = kto_reference_point(scores(policy, *mismatched), scores(reference, *mismatched))
-        logp = scores(policy, ids, labels)
-        mean = kto_loss(logp, ref, torch.tensor(desirable), z0, beta, *weights).mean()
+        mean = kto_batch_loss(policy, reference, prompts, responses, torch.tensor(desirable), beta, weights)
         update(mean)
         meter.examples += batch_size
         if progress:
             progress(step + 1, mean.item())
     return policy
+
+
+def kto_batch_loss(policy, reference, prompts, responses, desirable, beta, weights):
+    """KTO's mean loss on a batch of votes; z0 from each prompt with the response of the next, without gradient."""
+    ids, labels = completions(prompts, responses)
+    mismatched = completions(prompts, responses[1:] + responses[:1])
+    with torch.no_grad():
+        ref = scores(reference, ids, labels)
+        z0 = kto_reference_point(scores(policy, *mismatched), scores(reference, *mismatched))
+    return kto_loss(scores(policy, ids, labels), ref, desirable, z0, beta, *weights).mean()
 
 
 def train_orpo(start, lam=1.0, lr=3e-4, steps=150, batch_size=32, seed=0, meter=None, progress=None):

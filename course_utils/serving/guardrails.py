@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
+from course_utils.serving.monitor import p95
 
 SURE = 4.0  # standard errors beyond a margin, since the guardrails are looked at again and again
 
@@ -80,7 +80,7 @@ def broken(rails, control, treatment):
     warned, before = sum(treatment.warned), sum(control.warned)
     if _exceeds(warned, ours, before, theirs, rails.warnings):
         found["warnings"] = f"content warnings: {warned} of {ours} answers, control {before} of {theirs}"
-    slow, usual = (float(np.percentile(tally.latencies, 95)) for tally in (treatment, control))
+    slow, usual = (p95(tally.latencies) for tally in (treatment, control))
     if slow > rails.slowdown * usual:
         found["latency"] = f"p95 latency: {slow:.3g} s, control {usual:.3g} s"
     return found

@@ -62,16 +62,12 @@ def always_valid_decision(control_totals, treatment_totals, tau=0.03, alpha=0.05
         raise ValueError(f"tau must be positive, not {tau}")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
-    arms = [_totals("control_totals", control_totals), _totals("treatment_totals", treatment_totals)]
-    if min(len(arm) for arm in arms) < LEAST_USERS:
-        return "hold"
-    (rate_c, variance_c), (rate_t, variance_t) = (ratio_of_sums(*arm.T) for arm in arms)
-    s = variance_c + variance_t
+    difference, s = _difference(control_totals, treatment_totals)
     if s == 0:
         return "hold"
     # the test in terms of z: log(s / (s + tau^2)) / 2 + (z^2 / 2) tau^2 / (s + tau^2) >= log(1 / alpha)
     bound = math.sqrt((1 + s / tau**2) * (2 * math.log(1 / alpha) + math.log1p(tau**2 / s)))
-    return _decision((rate_t - rate_c) / math.sqrt(s), bound)
+    return _decision(difference / math.sqrt(s), bound)
 
 
 def planned_looks_decision(control_totals, treatment_totals, look, looks, alpha=0.05):
@@ -95,13 +91,9 @@ def planned_looks_decision(control_totals, treatment_totals, look, looks, alpha=
     """
     if not 1 <= look <= looks:
         raise ValueError(f"look must be between 1 and looks = {looks}, not {look}")
-    arms = [_totals("control_totals", control_totals), _totals("treatment_totals", treatment_totals)]
+    difference, s = _difference(control_totals, treatment_totals)
     bound = obrien_fleming(looks, alpha) * math.sqrt(looks / look)
-    if min(len(arm) for arm in arms) < LEAST_USERS:
-        return "hold"
-    (rate_c, variance_c), (rate_t, variance_t) = (ratio_of_sums(*arm.T) for arm in arms)
-    s = variance_c + variance_t
-    return _decision((rate_t - rate_c) / math.sqrt(s), bound) if s > 0 else "hold"
+    return _decision(difference / math.sqrt(s), bound) if s > 0 else "hold"
 
 
 @cache
@@ -141,6 +133,22 @@ def ratio_of_sums(ups, votes):
     n, total = len(votes), votes.sum()
     rate = ups.sum() / total
     return float(rate), float(n / (n - 1) * ((ups - rate * votes) ** 2).sum() / total**2)
+
+
+def rate_interval(sums, sizes):
+    """(rate, low, high): `ratio_of_sums` of at least two units with its 95 % interval, Student's, within 0 and 1."""
+    rate, variance = ratio_of_sums(sums, sizes)
+    half = float(stats.t.isf(0.025, len(sizes) - 1)) * math.sqrt(variance)
+    return rate, max(0.0, rate - half), min(1.0, rate + half)
+
+
+def _difference(control_totals, treatment_totals):
+    """(treatment's rate minus control's, its variance) by users; a variance of 0 where there are too few to say."""
+    arms = [_totals("control_totals", control_totals), _totals("treatment_totals", treatment_totals)]
+    if min(len(arm) for arm in arms) < LEAST_USERS:
+        return 0.0, 0.0
+    (rate_c, variance_c), (rate_t, variance_t) = (ratio_of_sums(*arm.T) for arm in arms)
+    return rate_t - rate_c, variance_c + variance_t
 
 
 def _decision(z, bound):

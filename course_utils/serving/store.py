@@ -41,6 +41,8 @@ class Request(Base):
     salt: orm.Mapped[str] = orm.mapped_column(sa.String(64))
     content_warning: orm.Mapped[bool]
     latency: orm.Mapped[float]
+    # for `latest_answers`, which a running service asks for again and again
+    __table_args__ = (sa.Index("requests_latest", "salt", "variant", "time"),)
 
 
 class Feedback(Base):
@@ -234,17 +236,20 @@ class Store:
             rows = connection.execute(query.order_by(Request.time.desc()).limit(most)).all()
         return [bool(row[0]) for row in rows], [row[1] for row in rows]
 
-    def votes_by_user(self, salt):
+    def votes_by_user(self, salt, before=None):
         """An experiment's votes by variant and user: `variant`, `user_id`, `thumbs_up`, `votes`.
 
-        A user who was moved from control to treatment by a ramp has a row in each.
+        A user who was moved from control to treatment by a ramp has a row in each. With `before`, a datetime (UTC, no
+        time zone), votes from then on do not count.
         """
         up = sa.func.sum(sa.case((Feedback.vote == Vote.UP, 1), else_=0)).label("thumbs_up")
         key = Request.variant, Request.user_hash
         counts = sa.select(
             Request.variant, Request.user_hash.label("user_id"), up, sa.func.count().label("votes")
         )
-        return self._frame(counts.join(Feedback).where(Request.salt == salt).group_by(*key).order_by(*key))
+        mine = counts.join(Feedback).where(Request.salt == salt)
+        mine = mine if before is None else mine.where(Feedback.time < before)
+        return self._frame(mine.group_by(*key).order_by(*key)).astype({"thumbs_up": int, "votes": int})
 
     def _frame(self, query):
         import pandas as pd  # a second that serving does not need
