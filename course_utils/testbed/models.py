@@ -125,6 +125,10 @@ def _warm_cosine(step, steps, warm=20, floor=0.05):
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
+# Finished rows in a batch from which on it is cheaper to copy the cache of the others than to go on with all.
+_WORTH_DROPPING = 256
+
+
 @torch.no_grad()
 def sample(model, prompts, max_new, seed, temperature=1.0, eos_id=2):
     """Sample one response a prompt, token by token, each step on the new token alone (KV cache).
@@ -143,19 +147,30 @@ def sample(model, prompts, max_new, seed, temperature=1.0, eos_id=2):
     was_training = model.training
     model.eval()
     generator = torch.Generator(model.device).manual_seed(seed)
-    cache, step, drawn = None, prompts.to(model.device), []
+    cache, step = None, prompts.to(model.device)
+    live = torch.arange(len(prompts), device=model.device)  # the rows that the model still works on
     done = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
+    drawn = []
     for _ in range(max_new):
         output = model(step, past_key_values=cache, use_cache=True)
         cache, logits = output.past_key_values, output.logits[:, -1].float()
+        token = torch.full((len(prompts), 1), eos_id, device=model.device)
         if temperature == 0:
-            token = logits.argmax(-1, keepdim=True)
+            token[live] = logits.argmax(-1, keepdim=True)
         else:
-            token = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
+            # every row takes part in the draw, so that dropping rows changes no other row's numbers
+            chances = torch.ones(len(prompts), logits.shape[-1], device=model.device)
+            chances[live] = (logits / temperature).softmax(-1)
+            token[live] = torch.multinomial(chances, 1, generator=generator)[live]
         drawn.append(token)
-        step, done = token, done | (token[:, 0] == eos_id)
+        done |= token[:, 0] == eos_id
         if done.all():
             break
+        kept = ~done[live]
+        if len(live) - kept.sum() > _WORTH_DROPPING:
+            cache.batch_select_indices(kept.nonzero()[:, 0])
+            live = live[kept]
+        step = token[live]
     model.train(was_training)
     rows = torch.cat(drawn, dim=1).tolist()
     return [row[: row.index(eos_id) + 1] if eos_id in row else row for row in rows]
