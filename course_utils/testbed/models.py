@@ -139,26 +139,44 @@ def sample(model, prompts, max_new, seed, temperature=1.0, eos_id=2):
 
     Returns:
         N lists of token ids, each up to and including its <eos>; without one where `max_new` came first.
+
+    Raises:
+        ValueError: the model's logits are nan.
     """
     was_training = model.training
     model.eval()
     generator = torch.Generator(model.device).manual_seed(seed)
-    cache, step, drawn = None, prompts.to(model.device), []
+    tokens = torch.full((len(prompts), max_new), eos_id, device=model.device)
+    rows = torch.arange(len(prompts), device=model.device)  # of which the model still has to read something
+    cache, step = None, prompts.to(model.device)
     done = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
-    for _ in range(max_new):
+    for position in range(max_new):
         output = model(step, past_key_values=cache, use_cache=True)
         cache, logits = output.past_key_values, output.logits[:, -1].float()
         if temperature == 0:
-            token = logits.argmax(-1, keepdim=True)
+            token = logits.argmax(-1)
         else:
-            token = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
-        drawn.append(token)
-        step, done = token, done | (token[:, 0] == eos_id)
-        if done.all():
+            # an exponential race, as in torch.multinomial. Rows that have ended draw too, so that no row's
+            # draws depend on when the others end
+            noise = torch.empty(len(prompts), logits.shape[1], device=model.device)
+            noise.exponential_(generator=generator)
+            probabilities = (logits / temperature).softmax(-1)
+            if probabilities.isnan().any():
+                raise ValueError("model: its logits are not numbers, so nothing can be drawn from them")
+            token = (probabilities / noise[rows]).argmax(-1)
+        tokens[rows, position] = token
+        done[rows] |= token == eos_id
+        going = ~done[rows]
+        if not going.any():
             break
+        if going.float().mean() < 0.75:  # most answers are short: those that have ended leave the batch
+            left = going.nonzero()[:, 0]
+            cache.batch_select_indices(left)
+            rows, token = rows[left], token[left]
+        step = token[:, None]
     model.train(was_training)
-    rows = torch.cat(drawn, dim=1).tolist()
-    return [row[: row.index(eos_id) + 1] if eos_id in row else row for row in rows]
+    answers = tokens[:, : position + 1].tolist()
+    return [row[: row.index(eos_id) + 1] if eos_id in row else row for row in answers]
 
 
 @torch.no_grad()
