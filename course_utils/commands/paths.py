@@ -22,6 +22,7 @@ def kernel_environment():
     fixed = {
         "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's matrices here are small, and waking a thread costs more than they do
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",

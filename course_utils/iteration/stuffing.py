@@ -6,7 +6,6 @@ beyond what its own generosity explains, and it is not alone in it. One user wit
 thirty with the same are a pattern.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,13 +73,27 @@ def common_bigrams(responses, least=0.02, most=0.5):
 
     Crude, and it needs no model. A product would give topics or the clusters of an embedding in the same form.
     """
-    said = [set(_bigrams(r)) if isinstance(r, str) else set() for r in responses]
-    counts = Counter(pair for pairs in said for pair in pairs)
-    low, high = least * len(said), most * len(said)
-    return {
-        pair: np.array([pair in pairs for pairs in said])
-        for pair in sorted(counts) if low <= counts[pair] <= high
-    }  # fmt: skip
+    # each text is read once: a log holds many answers more than once
+    text_of, texts = pd.factorize(np.asarray(responses, dtype=object))  # -1: missing
+    text_of = np.where(text_of < 0, len(texts), text_of)
+    number, holder, pair = {}, [], []  # of the pairs; and, for each text and each of its pairs, both numbers
+    for i, answer in enumerate(texts):
+        found = {number.setdefault(p, len(number)) for p in _bigrams(answer)} if isinstance(answer, str) else ()
+        holder.extend([i] * len(found))
+        pair.extend(found)
+    holder, pair = np.array(holder, dtype=int), np.array(pair, dtype=int)
+    uses = np.bincount(text_of, minlength=len(texts) + 1)
+    counts = np.bincount(pair, uses[holder], minlength=len(number))
+    order = np.argsort(pair, kind="stable")
+    holder, starts = holder[order], np.searchsorted(pair[order], np.arange(len(number) + 1))
+    low, high = least * len(text_of), most * len(text_of)
+    kinds = {}
+    for name in sorted(number):
+        if low <= counts[i := number[name]] <= high:
+            holds = np.zeros(len(texts) + 1, dtype=bool)
+            holds[holder[starts[i] : starts[i + 1]]] = True
+            kinds[name] = holds[text_of]
+    return kinds
 
 
 def distinct_kinds(feedback, kinds):

@@ -9,7 +9,7 @@ PAIRS = ("prompt", "chosen", "rejected")
 def check_votes(name, rows):
     """Raise ValueError unless `rows` has the columns prompt, completion and label, and each label is a bool."""
     _check_columns(name, rows, VOTES)
-    if wrong := [label for label in rows["label"] if not isinstance(label, bool)]:
+    if wrong := [label for label in rows["label"][:] if not isinstance(label, bool)]:
         raise ValueError(f"{name}: label must be True or False, not {wrong[0]!r}")
 
 
