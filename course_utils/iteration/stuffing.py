@@ -78,7 +78,9 @@ def common_bigrams(responses, least=0.02, most=0.5):
     text_of = np.where(text_of < 0, len(texts), text_of)
     number, holder, pair = {}, [], []  # of the pairs; and, for each text and each of its pairs, both numbers
     for i, answer in enumerate(texts):
-        found = {number.setdefault(p, len(number)) for p in _bigrams(answer)} if isinstance(answer, str) else ()
+        found = (
+            {number.setdefault(p, len(number)) for p in _bigrams(answer)} if isinstance(answer, str) else ()
+        )
         holder.extend([i] * len(found))
         pair.extend(found)
     holder, pair = np.array(holder, dtype=int), np.array(pair, dtype=int)
