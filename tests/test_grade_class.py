@@ -5,7 +5,6 @@ import json
 import nbformat
 import pytest
 from grading_class import (
-    KL,
     LOG_SOFTMAX,
     NAME,
     POINTS,
