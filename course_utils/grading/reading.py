@@ -131,16 +131,20 @@ def _read_file(name, above, limit):
         raise
     except OSError:
         raise Unreadable(f"{name} is a link, or cannot be opened: hand in the file itself") from None
-    with open(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             raise Unreadable(f"{name} is not a regular file (a folder, a pipe?)")
-        data = file.read(limit + 1) if about.st_size <= limit else b""
-        if about.st_size > limit or len(data) > limit:
-            size = max(about.st_size, len(data)) / 2**20
-            raise Unreadable(
-                f"{name} has {size:.0f} MB, and at most {limit / 2**20:.0f} are read: clear its outputs and save"
-            )
+        data = b""
+        # it may grow while it is read
+        while about.st_size <= limit >= len(data) and (more := os.read(descriptor, limit + 1 - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
+    if (size := max(about.st_size, len(data))) > limit:
+        raise Unreadable(
+            f"{name} has {size / 2**20:.0f} MB, and at most {limit / 2**20:.0f} MB are read: clear its outputs and save"
+        )
     return data
 
 
