@@ -36,8 +36,11 @@ class SessionEnded(Exception):
     """The submission's process has ended, or broke the rules; the text says how. The submission's own fault."""
 
 
-class GraderFault(Exception):
-    """Something of the grader's own failed; the text says what."""
+class GraderFault(BaseException):
+    """Something of the grader's own failed; the text says what.
+
+    No `Exception`: a check takes those for findings about the student's function.
+    """
 
 
 class ZygoteDied(GraderFault):
@@ -188,6 +191,11 @@ class Session:
 
     def __exit__(self, *error):
         self.close()
+
+    @property
+    def ended(self):
+        """Why the session has ended, in words; None while it goes on."""
+        return self._reason
 
     def close(self):
         """Hang up; the warden kills the process and all that it started."""
