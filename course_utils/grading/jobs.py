@@ -155,7 +155,7 @@ def _zygote(name, sandbox):
     from course_utils.grading.sealed import Zygote
 
     folder = tempfile.TemporaryDirectory(prefix="student-package-")
-    package.build(folder.name, name)
+    package.build(folder.name)
     zygote = Zygote(folder.name, sandbox=sandbox)
     zygote.__enter__()
 
