@@ -7,12 +7,15 @@ from course_utils.grading import package
 from course_utils.grading.remote import RemoteFunction
 from course_utils.grading.sealed import GraderFault, Limits, SessionEnded, Zygote
 
+LIMITS = Limits(memory=2 << 30, processes=40, files=64 << 20)
+PRELOAD = ("pandas", "matplotlib.pyplot")  # the others only make it start later
+
 
 @pytest.fixture(scope="module")
 def zygote(tmp_path_factory):
     require_sandbox()
     folder = package.build(tmp_path_factory.mktemp("package") / "student")
-    with Zygote(folder, limits=Limits(memory=1 << 30, processes=40, files=64 << 20)) as made:
+    with Zygote(folder, limits=LIMITS, preload=PRELOAD) as made:
         yield made
 
 
@@ -93,6 +96,52 @@ def test_the_whole_has_a_limit(zygote):
 def test_a_process_that_ends_itself_has_ended(session):
     with pytest.raises(SessionEnded, match="the process ended itself"):
         session.run_cell("import os; os._exit(0)")
+
+
+def test_memory_over_the_limit_of_one_process_is_an_error_of_the_cell(session):
+    assert session.run_cell("b = bytearray(5 << 30)").error == "MemoryError: "
+
+
+def test_memory_over_the_limit_of_all_processes_is_not_had(session):
+    cell = """
+    import os, time
+    for _ in range(6):
+        if os.fork() == 0:
+            held = bytearray(600 << 20)
+            time.sleep(2)
+            os._exit(0)
+    print(sum(os.wait()[1] == 0 for _ in range(6)), "of six had it")
+    """
+    # a control group takes some of them, the warden all
+    try:
+        text = session.run_cell(cell, seconds=15).outputs[0]["text"]
+        assert int(text[0]) <= 3
+    except SessionEnded as error:
+        assert "more memory than it may" in str(error)
+
+
+def test_many_processes_end_the_submission_or_are_refused(zygote):
+    cell = """
+    import os, time
+    made = 0
+    while True:
+        try:
+            if os.fork() == 0:
+                time.sleep(20)
+                os._exit(0)
+            made += 1
+        except OSError:
+            break
+    print(made)
+    """
+    with zygote.session() as session:
+        try:
+            text = session.run_cell(cell, seconds=15).outputs[0]["text"]
+            assert int(text) <= 60
+        except SessionEnded as error:
+            assert "more processes than it may" in str(error)
+    with zygote.session() as session:
+        assert session.run_cell("1").error is None
 
 
 def test_a_zygote_that_died_is_started_anew_and_the_work_tried_once_more(zygote):

@@ -142,10 +142,10 @@ def _words(error):
 
 def _with_sandbox(job, work):
     # imported here: reading and reporting need none of it
-    from course_utils.grading.remote import RemoteFunction
+    from course_utils.grading.remote import stand_in
 
     zygote = _zygote(job.assignment.name, job.sandbox)
-    return zygote.attempt(lambda session: work(session, RemoteFunction), seconds=job.limits.notebook)
+    return zygote.attempt(lambda session: work(session, stand_in), seconds=job.limits.notebook)
 
 
 @functools.cache
@@ -155,7 +155,7 @@ def _zygote(name, sandbox):
     from course_utils.grading.sealed import Zygote
 
     folder = tempfile.TemporaryDirectory(prefix="student-package-")
-    package.build(folder.name, name)
+    package.build(folder.name)
     zygote = Zygote(folder.name, sandbox=sandbox)
     zygote.__enter__()
 

@@ -17,6 +17,10 @@ class WireError(Exception):
     """The other side hung up, or sent what is no message; the text says what."""
 
 
+class HungUp(WireError):
+    """The other side is gone."""
+
+
 def send(channel, header, blob=b"", wait=None):
     """Send one message.
 
@@ -28,7 +32,7 @@ def send(channel, header, blob=b"", wait=None):
             or raises. Without it the call blocks for as long as it takes.
 
     Raises:
-        WireError: if the message is over the caps, or the other side hung up.
+        WireError: if the message is over the caps; HungUp if the other side is gone.
     """
     text = json.dumps(header).encode()
     if len(text) > HEADER_CAP or len(blob) > BLOB_CAP:
@@ -46,7 +50,7 @@ def receive(channel, wait=None):
         (header, blob): a dict and bytes. Lengths are held against the caps before anything is read.
 
     Raises:
-        WireError: if the other side hung up, or what came is no message.
+        WireError: if what came is no message; HungUp if the other side is gone.
     """
     lengths = _LENGTHS.unpack(_read(channel, _LENGTHS.size, wait))
     if lengths[0] > HEADER_CAP or lengths[1] > BLOB_CAP:
@@ -67,7 +71,7 @@ def _read(channel, length, wait):
         wanted = min(_PIECE, length - len(data))
         piece = _step(channel, wait, "read", lambda flags, wanted=wanted: channel.recv(wanted, flags))
         if not piece:
-            raise WireError("the other side hung up")
+            raise HungUp("the other side hung up")
         data += piece
     return data
 
@@ -82,4 +86,4 @@ def _step(channel, wait, direction, act):
         except BlockingIOError:
             continue
         except OSError as error:
-            raise WireError(f"the other side hung up ({error.strerror})") from None
+            raise HungUp(f"the other side hung up ({error.strerror})") from None
