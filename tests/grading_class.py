@@ -81,8 +81,10 @@ class SessionHere:
         return SimpleNamespace(outputs=outputs, error=error)
 
 
-def function_of(session, name):
+def function_of(session, name, seconds):
     """The stand-in for a function: here the function itself."""
+    if name not in session.names:
+        raise NameError(name)
 
     def call(*args, **kwargs):
         return session.names[name](*args, **kwargs)

@@ -142,10 +142,10 @@ def _words(error):
 
 def _with_sandbox(job, work):
     # imported here: reading and reporting need none of it
-    from course_utils.grading.remote import RemoteFunction
+    from course_utils.grading.remote import stand_in
 
     zygote = _zygote(job.assignment.name, job.sandbox)
-    return zygote.attempt(lambda session: work(session, RemoteFunction), seconds=job.limits.notebook)
+    return zygote.attempt(lambda session: work(session, stand_in), seconds=job.limits.notebook)
 
 
 @functools.cache

@@ -208,7 +208,8 @@ class _Run:
         if result.notebook:
             self._write_notebook(result, self._file(name), before, stamp if when else "")
         self.writer.write(result.student, verdicts, result.untouched, when, whole)
-        made = entry(result, *self.writer.total(result.student), self.assignment.by_hand)
+        waiting = [name for name in self.assignment.by_hand if name not in result.untouched]
+        made = entry(result, *self.writer.total(result.student), waiting)
         return made | {"exercises": before | made["exercises"]}
 
     def _never_lower(self, verdict, old):

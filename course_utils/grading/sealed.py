@@ -2,7 +2,7 @@
 
     with Zygote(package) as zygote, zygote.session() as session:
         session.run_cell("def double(x): return 2 * x")
-        reply, tensors = session.ask({"call": "double", "args": [3]})
+        RemoteFunction(session, "double")(3)
 
 Nothing that a session gives back was computed by anything but the student's process: it is data to be judged.
 """

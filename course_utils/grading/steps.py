@@ -45,7 +45,8 @@ def grade_cells(notebook, assignment, session, stand_in, seed, limits=Limits(), 
         notebook: from `sanitise`; changed in place.
         assignment: the `Assignment`.
         session: a sandbox's session: `run_cell(source, seconds)`, and `ended`, the reason why it ended or None.
-        stand_in: from (session, function's name) to a callable that asks the session.
+        stand_in: from (session, function's name, seconds a call) to a callable that asks the session; raises
+            NameError where the notebook has no such name.
         seed: what the hidden inputs are drawn from.
         limits: the `Limits`.
         only: the exercises to decide; by default all.
@@ -58,7 +59,7 @@ def grade_cells(notebook, assignment, session, stand_in, seed, limits=Limits(), 
         id = assignment.tests.get(cell.metadata.get("nbgrader", {}).get("grade_id"))
         if id is not None:
             if only is None or id in only:
-                verdict, text = _decide(assignment.exercises[id], session, stand_in, seed)
+                verdict, text = _decide(assignment.exercises[id], session, stand_in, seed, limits.cell)
                 verdict = _worth(verdict, assignment.points[id])
                 verdicts.append(verdict)
                 cell.execution_count, cell.outputs = count, verdict_outputs(verdict.score, text, count)
@@ -101,12 +102,19 @@ def _run(session, source, seconds):
     return [nbformat.from_dict(output) for output in outputs]
 
 
-def _decide(exercise, session, stand_in, seed):
+def _decide(exercise, session, stand_in, seed, seconds):
     """(Verdict, table in words) of one exercise."""
     if session.ended:
-        message = f"{_ENDED}{session.ended}"
-        return Verdict(exercise.id, 0.0, exercise.points, message), f"{exercise.id}: 0 points. {message}"
-    report = judge(exercise, stand_in(session, exercise.function), seed=seed, reveal=False)
+        return _nothing(exercise, f"{_ENDED}{session.ended}")
+    try:
+        function = stand_in(session, exercise.function, seconds)
+    except NameError:
+        return _nothing(exercise, f"there is no {exercise.function} in the notebook")
+    except Exception:
+        if not session.ended:
+            raise
+        return _nothing(exercise, f"{_ENDED}{session.ended}")
+    report = judge(exercise, function, seed=seed, reveal=False)
     rows, last = lines(report, exercise)
     # the last sentence is about what to do next in the notebook
     sentences = last[:1] if report.unsolved or report.refused or report.sentence else []
@@ -123,6 +131,10 @@ def _decide(exercise, session, stand_in, seed):
     title = f"{exercise.id}, graded: {report.points:g} of {report.max_points:g} points"
     verdict = Verdict(exercise.id, report.points, report.max_points, clean(message), report.misconception)
     return verdict, as_text(title, rows, sentences)
+
+
+def _nothing(exercise, message):
+    return Verdict(exercise.id, 0.0, exercise.points, message), f"{exercise.id}, graded: 0 points\n{message}"
 
 
 def _worth(verdict, points):
