@@ -4,6 +4,7 @@ import pytest
 from sandbox import require_sandbox
 
 from course_utils.grading import package
+from course_utils.grading.remote import RemoteFunction
 from course_utils.grading.sealed import GraderFault, Limits, SessionEnded, Zygote
 
 LIMITS = Limits(memory=2 << 30, processes=40, files=64 << 20)
@@ -44,7 +45,7 @@ def test_a_cell_that_raises_says_so_and_the_next_one_runs(session):
 
 def test_a_question_reaches_the_notebooks_function(session):
     session.run_cell("import torch\ndef double(x): return 2 * x")
-    assert session.ask({"call": "double", "args": [21]})[0]["result"] == 42
+    assert RemoteFunction(session, "double")(21) == 42
 
 
 def test_sessions_share_nothing(zygote):
