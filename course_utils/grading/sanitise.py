@@ -74,12 +74,9 @@ def _restored(cell, own):
 
 
 def _plain(cell, assignment):
-    make = {
-        "code": nbformat.v4.new_code_cell,
-        "markdown": nbformat.v4.new_markdown_cell,
-        "raw": nbformat.v4.new_raw_cell,
-    }
-    plain = make[cell.kind](cell.source, id=cell.id or "cell")
+    # a raw cell would go into a page as it is
+    make = nbformat.v4.new_code_cell if cell.kind == "code" else nbformat.v4.new_markdown_cell
+    plain = make(cell.source, id=cell.id or "cell")
     if cell.attachments:
         plain.attachments = nbformat.from_dict(cell.attachments)
     if cell.kind == "code" and {cell.id, cell.source} & assignment.experiments:
