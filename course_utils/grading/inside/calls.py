@@ -107,7 +107,7 @@ def _beside(question, tensors, names, ask_outside):
     """Run a script of the grader's on a function and plain data."""
     source = question["source"]
     if source not in _scripts:
-        _scripts[source] = {"__name__": "script"}
+        _scripts[source] = {"__name__": "script", "__file__": f"{_COURSE}/checks/scripts/script.py"}
         exec(compile(source, _SCRIPT, "exec"), _scripts[source])
     args = values.Decoder(tensors, _asking(ask_outside)).many(question["args"], 0)
     encoder = values.Encoder()
