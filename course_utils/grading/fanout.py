@@ -82,7 +82,13 @@ def fan_out(jobs, work, open_executor, workers):
             job = again.popleft() if again else next(jobs, None) if not alone else None
             if job is None:
                 break
-            running[executor.submit(work, job)] = job, alone
+            try:
+                running[executor.submit(work, job)] = job, alone
+            except BrokenProcessPool:  # by an earlier job; this one did nothing
+                again.append(job)
+                if not running:
+                    executor = open_executor()
+                break
             if alone:
                 break
         if not running:

@@ -1,7 +1,7 @@
 """One submission as a job: bytes in, plain data out, so that it can run in any process on any machine.
 
 Whoever runs jobs reads no submission and writes no result; that is done by the one process that also owns the
-gradebook. A worker keeps one warm sandbox for each assignment.
+gradebook. A worker keeps one warm sandbox.
 """
 
 import atexit
@@ -144,13 +144,13 @@ def _with_sandbox(job, work):
     # imported here: reading and reporting need none of it
     from course_utils.grading.remote import stand_in
 
-    zygote = _zygote(job.assignment.name, job.sandbox)
+    zygote = _zygote(job.sandbox)
     return zygote.attempt(lambda session: work(session, stand_in), seconds=job.limits.notebook)
 
 
 @functools.cache
-def _zygote(name, sandbox):
-    """The warm sandbox for one assignment, started when it is first asked for."""
+def _zygote(sandbox):
+    """The warm sandbox of this process, started when it is first asked for."""
     from course_utils.grading import package
     from course_utils.grading.sealed import Zygote
 

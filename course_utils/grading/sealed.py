@@ -24,6 +24,7 @@ PRELOAD = (
     "transformers", "numpy", "pandas", "sympy", "scipy.stats", "scipy.optimize", "matplotlib.pyplot", "IPython",
 )  # fmt: skip
 _START = 120  # seconds; a cold disk needs them
+_LEAVE = 5  # seconds for a process to be gone
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Zygote:
         self.package, self.sandbox, self.preload = package, sandbox, tuple(preload)
         self.limits = limits or Limits()
         self._process = self._control = self._group = None
+        self._leaving = []  # status sockets of sessions that were left
 
     def __enter__(self):
         self.start()
@@ -124,6 +126,8 @@ class Zygote:
 
     def close(self):
         """End the process and all below it."""
+        while self._leaving:
+            self._leaving.pop().close()
         if self._control is not None:
             self._control.close()
         if self._process is not None:
@@ -140,6 +144,7 @@ class Zygote:
         Args:
             seconds: what the whole submission may be charged.
         """
+        self._wait_for_those_leaving()
         if not self.alive:
             self.start()
         ours, theirs = socket.socketpair()
@@ -150,6 +155,20 @@ class Zygote:
             except OSError as error:
                 raise ZygoteDied(f"the warm parent is gone ({error.strerror})") from None
         return Session(self, ours, status, seconds)
+
+    def see_off(self, status):
+        """Have a session's warden kill its process; `status` is our end of its status socket."""
+        with contextlib.suppress(OSError):  # it has hung up
+            status.shutdown(socket.SHUT_WR)
+        self._leaving.append(status)
+
+    def _wait_for_those_leaving(self):
+        """So that what one submission holds (forty processes, say) is not missing for the next."""
+        while self._leaving:
+            with self._leaving.pop() as status, contextlib.suppress(OSError):
+                status.settimeout(_LEAVE)
+                while status.recv(4096):  # until the warden hangs up
+                    pass
 
     def attempt(self, work, seconds=60):
         """`work(session)` in a fresh session; once more in another one, if the zygote died meanwhile."""

@@ -55,8 +55,9 @@ class Session:
 
     def close(self):
         """Hang up; the warden kills the process and all that it started."""
-        self._channel.close()
-        self._status.close()
+        if self._channel.fileno() >= 0:
+            self._channel.close()
+            self._zygote.see_off(self._status)
         self.ended = self.ended or "the session is closed"
 
     def run_cell(self, source, seconds=10):
@@ -141,9 +142,7 @@ class Session:
             if "up" in note:
                 self._usage["at"] = time.monotonic()
                 return
-        if not self._zygote.alive:
-            raise ZygoteDied("the warm parent died")
-        raise GraderFault("the submission's process did not start")
+        raise ZygoteDied("the warm parent died, or forks no more")
 
     def _note(self):
         """The next packet of the warden, which is trusted; None where it has hung up."""

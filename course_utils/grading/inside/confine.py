@@ -47,6 +47,7 @@ def confine(settings):
     Args:
         settings: `memory` and `files` in bytes, `processes`.
     """
+    os.setsid()  # kill(0, ...) reaches a process group across namespaces, and this one was the zygote's
     Path("/proc/self/oom_score_adj").write_text("1000")  # short of memory, the kernel takes this one first
     used = int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
     room = settings["files"] // 4

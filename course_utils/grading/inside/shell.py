@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 TEXT_CAP = 20_000  # characters of a cell's output
-PICTURES_CAP = 2 << 20  # bytes of a cell's pictures
+PICTURES_CAP = 3 << 20  # characters of a cell's pictures in base64
 OUTPUTS_CAP = 100
 
 
@@ -32,11 +32,11 @@ class Collector:
         """A display or a result: its text, and its picture if that is a PNG. Nothing else leaves."""
         output = {"output_type": kind, "text": self._cut(str(data.get("text/plain", "")))}
         picture = data.get("image/png")
-        if isinstance(picture, str):
-            picture = base64.b64decode(picture)
-        if isinstance(picture, bytes) and len(picture) <= self.pictures_left:
+        if isinstance(picture, bytes):
+            picture = base64.b64encode(picture).decode()
+        if isinstance(picture, str) and len(picture) <= self.pictures_left:
             self.pictures_left -= len(picture)
-            output["png"] = base64.b64encode(picture).decode()
+            output["png"] = picture
         self._add(output)
 
     def error(self, name, value, lines):

@@ -15,7 +15,7 @@ def usage(pid):
         bound), `cpu` (seconds, of the dead children that were waited for too), `waited` (seconds in which the first
         process stood ready and no core took it; None where the kernel does not say).
     """
-    family = _family(pid)
+    family = below(pid)
     return {
         "processes": sum(
             int(fields[17]) for fields in family.values()
@@ -29,7 +29,7 @@ def usage(pid):
 def own_memory(pid):
     """Bytes of the process `pid` and all below it, each shared page divided among those that share it."""
     total = 0
-    for member in _family(pid):
+    for member in below(pid):
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
             total += sum(
@@ -38,8 +38,8 @@ def own_memory(pid):
     return total
 
 
-def _family(pid):
-    """{process: fields of its stat from the state on} for a process and all below it."""
+def below(pid):
+    """{process: fields of its stat from the state on} for the process `pid` and all below it."""
     table = {}
     for name in os.listdir("/proc"):
         if name.isdigit():

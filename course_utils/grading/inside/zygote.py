@@ -31,10 +31,13 @@ def main():
         message, descriptors, _, _ = socket.recv_fds(control, 16, 2)
         if not message:
             os._exit(0)
-        if os.fork() == 0:
-            control.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            warden.keep(*descriptors, made, settings)
+        with contextlib.suppress(
+            OSError
+        ):  # no room for a process: the descriptors close, and the grader sees it
+            if os.fork() == 0:
+                control.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                warden.keep(*descriptors, made, settings)
         for descriptor in descriptors:
             os.close(descriptor)
 
