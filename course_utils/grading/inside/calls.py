@@ -174,7 +174,9 @@ def described(error):
     except Exception:  # its own __str__ raises
         text = type(error).__name__
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith((_COURSE, *_LIBRARIES, _SCRIPT, sys.prefix, sys.base_prefix)):
+        if "site-packages" not in frame.filename and not frame.filename.startswith(
+            (_COURSE, *_LIBRARIES, _SCRIPT, sys.prefix, sys.base_prefix)
+        ):
             line = (frame.line or linecache.getline(frame.filename, frame.lineno)).strip()[:200]
             return f"{text} (line {frame.lineno} of your cell: {line})" if line else text
     return text
