@@ -31,4 +31,6 @@ def crossed(tree, tensors):
 
 def inner(function, name="function"):
     """A stand-in for a function of this process."""
-    return RemoteFunction(Inner(**{name: function}), name)
+    found = RemoteFunction(Inner(**{name: function}), name)
+    found.ours = True
+    return found

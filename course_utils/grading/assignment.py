@@ -63,6 +63,11 @@ class Assignment:
         return {c.id for c in found} | {c.source for c in found}
 
     @cached_property
+    def texts(self):
+        """The sources of the course's own texts."""
+        return {c.source for c in self.released.cells if c.cell_type == "markdown"}
+
+    @cached_property
     def exercises(self):
         """{exercise id: its check}."""
         known = catalogue.assignment(self.name)

@@ -5,7 +5,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-COURSE, PYTHON, LIBRARIES = "/opt/course", "/opt/python", "/opt/libraries"  # where things lie inside
+# Where things lie inside. dill, with which datasets hashes a table, knows a library by the folder's name.
+COURSE, PYTHON, LIBRARIES = "/opt/course", "/opt/python", "/opt/site-packages"
 
 
 def missing():

@@ -8,6 +8,8 @@ import copy
 
 import nbformat
 
+from course_utils.grading.markup import inert
+
 _KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
 
 
@@ -36,7 +38,7 @@ def sanitise(cells, assignment):
     built = []
     for place, (cell, name) in enumerate(zip(cells, names, strict=True)):
         if name and last[name] == place:
-            built.append(_restored(cell, assignment.cells[name]))
+            built.append(_restored(cell, assignment.cells[name], assignment))
             if cell.kind != assignment.cells[name].cell_type:
                 remarks.append(f"cell {name} was changed into {cell.kind}; it was changed back")
         elif name and _is_locked(assignment.cells[name]):
@@ -64,10 +66,10 @@ def _is_locked(cell):
     return not cell.metadata.nbgrader.solution
 
 
-def _restored(cell, own):
+def _restored(cell, own, assignment):
     restored = copy.deepcopy(own)
     if not _is_locked(own):
-        restored.source = cell.source
+        restored.source = _safe(cell.source, own.cell_type, assignment)
         if cell.attachments and own.cell_type == "markdown":
             restored.attachments = nbformat.from_dict(cell.attachments)
     return restored
@@ -79,12 +81,17 @@ def _plain(cell, assignment):
         "markdown": nbformat.v4.new_markdown_cell,
         "raw": nbformat.v4.new_raw_cell,
     }
-    plain = make[cell.kind](cell.source, id=cell.id or "cell")
+    plain = make[cell.kind](_safe(cell.source, cell.kind, assignment), id=cell.id or "cell")
     if cell.attachments:
         plain.attachments = nbformat.from_dict(cell.attachments)
     if cell.kind == "code" and {cell.id, cell.source} & assignment.experiments:
         plain.metadata["tags"] = ["experiment"]
     return plain
+
+
+def _safe(source, kind, assignment):
+    """A source for a cell of `kind`; where a browser will show it as text, without anything that it would run."""
+    return source if kind == "code" or source in assignment.texts else inert(source)
 
 
 def _place_for(name, built, assignment):

@@ -87,6 +87,8 @@ class Encoder:
                 "a value with more than a million entries" if depth <= DEPTH else "a value nested too deep"
             )
         kind = type(value)  # isinstance would ask the object
+        if kind is str or kind is bool or value is None:
+            return value
         for test, encode in _ENCODERS:
             if issubclass(kind, test):
                 return encode(self, value, depth)
@@ -178,7 +180,6 @@ class Encoder:
 
 _VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
 _ENCODERS = (
-    ((type(None), bool), lambda e, v, d: v),
     (np.generic, Encoder._scalar),
     (int, Encoder._int),
     (str, lambda e, v, d: str.__str__(v)),

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import threading
 import traceback
+import types
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -22,7 +23,7 @@ _HEADER = 7 << 20  # bytes of a reply, below what the wire takes
 _KEPT = 4  # results whose graph is kept for a backward pass
 
 _graphs = OrderedDict()  # id of a call: ({name: output}, {name: leaf})
-_scripts = {}  # source: its names
+_scripts = {}  # source: the module made of it
 _one_at_a_time = threading.Lock()
 
 
@@ -105,14 +106,21 @@ def _renamed(tree, prefix):
 
 def _beside(question, tensors, names, ask_outside):
     """Run a script of the grader's on a function and plain data."""
-    source = question["source"]
-    if source not in _scripts:
-        _scripts[source] = {"__name__": "script"}
-        exec(compile(source, _SCRIPT, "exec"), _scripts[source])
+    script = _script(question["source"], question["script"])
     args = values.Decoder(tensors, _asking(ask_outside)).many(question["args"], 0)
     encoder = values.Encoder()
-    result = _scripts[source][question["script"]](names[question["name"]], *args)
+    result = script(names[question["name"]], *args)
     return {"result": encoder.encode(result)}, encoder.tensors
+
+
+def _script(source, name):
+    """A function of a script's source: a module that is made once, and can be found by pickle."""
+    if source not in _scripts:
+        module = _scripts[source] = types.ModuleType(f"script_{len(_scripts)}")
+        module.__file__ = f"{_COURSE}/checks/scripts/script.py"
+        sys.modules[module.__name__] = module
+        exec(compile(source, _SCRIPT, "exec"), vars(module))
+    return getattr(_scripts[source], name)
 
 
 def _backward(question, tensors, names, ask_outside):
@@ -166,7 +174,9 @@ def described(error):
     except Exception:  # its own __str__ raises
         text = type(error).__name__
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith((_COURSE, *_LIBRARIES, _SCRIPT, sys.prefix, sys.base_prefix)):
+        if "site-packages" not in frame.filename and not frame.filename.startswith(
+            (_COURSE, *_LIBRARIES, _SCRIPT, sys.prefix, sys.base_prefix)
+        ):
             line = (frame.line or linecache.getline(frame.filename, frame.lineno)).strip()[:200]
             return f"{text} (line {frame.lineno} of your cell: {line})" if line else text
     return text
