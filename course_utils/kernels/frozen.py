@@ -49,12 +49,14 @@ def _parts(hidden, head, targets, with_entropy, rows, saving=True):
             logp[at], entropy[at], total = tiles.entropies(h, head, y, part)
             if saving:
                 again = part.clone()
-                tiles.into_logits_with_entropy(again, total, entropy[at], y, torch.zeros_like(one), one)
+                tiles.into_logits_with_entropy(again, total, y, torch.zeros_like(one), entropy[at], one)
                 torch.mm(again.to(weight.dtype), weight, out=entropy_score[at])
                 part.exp_()
         else:
             logp[at], total = tiles.exponentials(h, head, y, part)
-        if saving:
+        if saving and part.dtype == weight.dtype:
+            tiles.gradients_from(part, total, y, one, h, weight, (score[at], None, None))
+        elif saving:
             tiles.into_logits(part, total, y, one)
             torch.mm(part.to(weight.dtype), weight, out=score[at])
     return logp, entropy, score, entropy_score

@@ -55,14 +55,17 @@ class Scores:
                 if into_entropy is None:
                     part.exp_()
             self.kept = 0
-            if into_entropy is None:
-                tiles.into_logits(part, self.total[at], targets[at], upstream[at])
+            into = None if d_hidden is None else d_hidden[at]
+            given = part, self.total[at], targets[at], upstream[at]
+            if into_entropy is None and part.dtype == head.weight.dtype:
+                tiles.gradients_from(*given, hidden[at], head.weight, (into, d_weight, d_bias))
+                continue
+            if into_entropy is None:  # half precision is rounded once, after all has been put together
+                tiles.into_logits(*given)
             else:
-                tiles.into_logits_with_entropy(
-                    part, self.total[at], self.entropy[at], targets[at], upstream[at], into_entropy[at]
-                )
-            if d_hidden is not None:
-                torch.mm(part.to(head.weight.dtype), head.weight, out=d_hidden[at])
+                tiles.into_logits_with_entropy(*given, self.entropy[at], into_entropy[at])
+            if into is not None:
+                torch.mm(part.to(head.weight.dtype), head.weight, out=into)
             if d_weight is not None:
                 tiles.add_outer(d_weight, part, hidden[at])
             if d_bias is not None:

@@ -83,7 +83,7 @@ def into_logits(out, total, targets, upstream):
     return out.scatter_add_(1, targets[:, None], upstream[:, None])
 
 
-def into_logits_with_entropy(out, total, entropy, targets, upstream, into_entropy):
+def into_logits_with_entropy(out, total, targets, upstream, entropy, into_entropy):
     """Shifted logits in `out` -> gradient at the logits, in place, of log-probability and entropy.
 
     d entropy / d logit v = -p_v (log p_v + entropy).
@@ -94,9 +94,31 @@ def into_logits_with_entropy(out, total, entropy, targets, upstream, into_entrop
     return out.scatter_add_(1, targets[:, None], upstream[:, None])
 
 
+def gradients_from(powers, total, targets, upstream, hidden, weight, sums):
+    """The gradients of the rows in `powers`, exp(shifted logits), which stay as they are: all in one dtype.
+
+    Scaling and subtracting after the products spares a pass over all logits.
+
+    Args:
+        powers, total, targets, upstream: (n, V), and (n,) each.
+        hidden, weight: (n, d) and (V, d).
+        sums: (d_hidden, d_weight, d_bias), each may be None: the first (n, d) is written, the others are added to.
+    """
+    d_hidden, d_weight, d_bias = sums
+    upstream = upstream[:, None]
+    factor = -upstream / total[:, None]
+    if d_hidden is not None:
+        torch.mm(powers, weight, out=d_hidden)
+        d_hidden.mul_(factor).addcmul_(weight[targets], upstream)
+    if d_weight is not None:
+        d_weight.addmm_(powers.T, factor * hidden).index_add_(0, targets, upstream * hidden)
+    if d_bias is not None:
+        d_bias.addmv_(powers.T, factor[:, 0]).index_add_(0, targets, upstream[:, 0])
+
+
 def add_outer(total, factor, rows):
     """total (V, d) += factor.T @ rows. Half precision is multiplied as such and summed in `total`'s float32."""
-    if factor.dtype == rows.dtype == total.dtype:
+    if factor.dtype == rows.dtype:
         total.addmm_(factor.T, rows)
         return
     # a part of the vocabulary at a time: the product is not as large as `total`
