@@ -1,6 +1,5 @@
 """`python -m course_utils grade`: grade a class's submissions of an assignment, with the verdict outside the sandbox."""
 
-import shutil
 import sys
 
 BUSY = 75  # "try again later", as sendmail and cron understand it
@@ -42,10 +41,12 @@ def add_arguments(parser):
 
 def run_grading(asked):
     """Grade; returns 0 where every submission is graded or failed, 1 where one is ungraded or for an error."""
-    if not asked.unsafe and not shutil.which("bwrap"):
+    from course_utils.grading import bubblewrap
+
+    if not asked.unsafe and (reason := bubblewrap.missing()):
         print(
-            "grade: bubblewrap is missing, and student code does not run without a sandbox. On Debian or Ubuntu: "
-            "apt-get install bubblewrap. To run it all the same, with your own rights: --unsafe",
+            f"grade: {reason}. Student code does not run without a sandbox; to run it all the same, with all that "
+            "you may do yourself: --unsafe",
             file=sys.stderr,
         )
         return 1

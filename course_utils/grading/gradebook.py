@@ -4,11 +4,13 @@ The meaning is that of nbgrader's own SaveAutoGrades: a test gets its automatic 
 hand stays, and is marked for another look.
 """
 
+import warnings
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.preprocessors import SaveCells
 from nbgrader.utils import setenv
+from sqlalchemy.exc import SAWarning
 from traitlets.config.loader import PyFileConfigLoader
 
 from course_utils.commands.paths import ROOT, kernel_environment
@@ -102,7 +104,9 @@ class Writer:
         """
         self.book.update_or_create_student(student)
         when = {} if timestamp is None else {"timestamp": timestamp}
-        submission = self.book.update_or_create_submission(self.assignment.name, student, **when)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # about nbgrader's own way to build a submission
+            submission = self.book.update_or_create_submission(self.assignment.name, student, **when)
         (notebook,) = submission.notebooks
         names = {id: name for name, id in self.assignment.tests.items()}
         scores = {names[verdict.exercise]: verdict.score for verdict in verdicts}
