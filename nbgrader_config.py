@@ -26,3 +26,6 @@ c.GenerateAssignment.preprocessors = [
 c.Execute.skip_cells_with_tag = "experiment"
 c.Execute.timeout = 60
 c.Autograde.sanitize_preprocessors = [DropTags, *Autograde.sanitize_preprocessors.default()]
+# What a student wrote is no page of ours: no script of theirs runs in feedback or in formgrader.
+c.HTMLExporter.preprocessors = ["course_utils.grading.pages.SanitizeAllButMarkdown"]
+c.HTMLExporter.filters = {"markdown2html": "course_utils.grading.pages.harmless_markdown"}

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from course_utils.commands import report, retrain, serve
+from course_utils.commands import grade, report, retrain, serve
 from course_utils.commands.paths import assignments
 
 
@@ -27,6 +27,7 @@ def main(arguments=None):
     retrain.add_arguments(
         commands.add_parser("retrain", help="retrain on a month's votes and say whether it may go out")
     )
+    grade.add_arguments(commands.add_parser("grade", help="grade a class's submissions in a sandbox"))
     commands.add_parser("doctor", help="say what is missing on this machine and how to mend it")
     asked = parser.parse_args(arguments)
 
@@ -56,6 +57,8 @@ def main(arguments=None):
         return report.run_report(asked)
     if asked.command == "retrain":
         return retrain.run_retraining(asked)
+    if asked.command == "grade":
+        return grade.run_grading(asked)
     if asked.command == "lab":
         from course_utils.commands.lab import open_lab
 

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from course_utils.checks.another_process import another_hash, cell_source, in_another_process
+from course_utils.checks.scripts.another_process import another_hash, cell_source, in_another_process
 from course_utils.commands.execute import execute
 
 IMPORTS = """

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from course_utils.checks.beside import Elsewhere
+
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
@@ -148,6 +150,8 @@ def _tensors(result):
 
 def describe_error(error):
     """One line: the exception, and the line of the student's own code that it came from."""
+    if isinstance(error, Elsewhere):
+        return error.words
     text = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if "site-packages" not in frame.filename and not frame.filename.startswith(_PACKAGE):

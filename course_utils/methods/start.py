@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_utils.logprobs import IGNORE, sequence_logprob
+from course_utils.logprobs import IGNORE, sequence_logps
 from course_utils.testbed import models, text
 
 
@@ -90,4 +90,5 @@ def scores(model, ids, labels, average=False):
 
     Padding stands on the right, where a causal model never looks, so no attention mask is needed.
     """
-    return sequence_logprob(model(ids).logits, labels, average)
+    batch = {"input_ids": ids, "attention_mask": None, "labels": labels}
+    return sequence_logps(model, batch, average=average)

@@ -1,8 +1,6 @@
 """Training: one update of a policy on a batch of preferences."""
 
-import torch
-
-from course_utils.logprobs import sequence_logprob
+from course_utils.logprobs import score_preferences
 from course_utils.losses import dpo_loss
 
 
@@ -26,27 +24,9 @@ def train_step(policy, reference, batch, optimizer, beta=0.1):
     Raises:
         ValueError: `batch` lacks a key, is empty, or has an odd number of rows; beta <= 0.
     """
-    input_ids, attention_mask, labels = _parts(batch)
     reference.eval()
-    with torch.no_grad():
-        ref_logits = reference(input_ids, attention_mask=attention_mask).logits
-        ref_chosen, ref_rejected = sequence_logprob(ref_logits, labels).chunk(2)
-        del ref_logits  # (2B, T, V): not needed while the policy's are there
+    loss = dpo_loss(*score_preferences(policy, batch, reference), beta).mean()
     optimizer.zero_grad()
-    logits = policy(input_ids, attention_mask=attention_mask).logits
-    chosen, rejected = sequence_logprob(logits, labels).chunk(2)
-    loss = dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta).mean()
     loss.backward()
     optimizer.step()
     return loss.item()
-
-
-def _parts(batch):
-    keys = ("input_ids", "attention_mask", "labels")
-    if missing := [key for key in keys if key not in batch]:
-        raise ValueError(f"batch has no {missing[0]!r}")
-    if len(batch["labels"]) == 0 or len(batch["labels"]) % 2:
-        raise ValueError(
-            f"batch must have the chosen rows and as many rejected, not {len(batch['labels'])} rows"
-        )
-    return [batch[key] for key in keys]

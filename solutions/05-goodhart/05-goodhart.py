@@ -242,11 +242,14 @@ ax.errorbar(
 ax.plot(bon["kl"], bon["proxy"] - bon["proxy"][0], marker="s", label="proxy A")
 for kl, gain, n in zip(bon["kl"], bon["proxy"] - bon["proxy"][0], bon["n"]):
     ax.annotate(f"{n}", (kl, gain), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8)
-ax.set(xlabel="KL from the start (nats); n stands at the points", ylabel="gain over the start")
+ax.set(
+    xlabel="KL from the start (nats); n stands at the points",
+    ylabel="gain over the start (each in its own units)",
+)
 ax.legend()
 plots.show(
     fig,
-    "Best-of-n: gain in proxy and in gold against KL. The proxy rises all the way, nearly in a line; gold rises less, flattens and, for large n, "
+    "Best-of-n: gain in proxy and in gold against KL. The proxy rises all the way, ever less steeply; gold rises less, flattens and, for large n, "
     "turns down. Bars are 95 % intervals over prompts.",
 )
 
@@ -380,9 +383,9 @@ ax.plot(walk["kl"], over.smooth(list(walk["proxy"])), "--", color=plots.COLOURS[
 ax.plot(walk["kl"], over.smooth(list(walk["held_out"])), ":", color=plots.COLOURS[2], label="proxy B")
 ax.axvline(walk["kl"][mine], color="black", linewidth=1)
 ax.annotate("your rule", (walk["kl"][mine], ax.get_ylim()[0]), xytext=(4, 4), textcoords="offset points")
-ax.set(xlabel="KL from the start (nats)", ylabel="score", xscale="symlog")
+ax.set(xlabel="KL from the start (nats)", ylabel="score (each in its own units)", xscale="symlog")
 ax.set_xlim(0, None)
-ax.legend()
+ax.legend(loc="lower left")
 plots.show(
     fig,
     "The same run against KL, with gold: gold rises for the first nat or so, then falls far below its start while proxy A goes on rising. A vertical line "
@@ -590,14 +593,15 @@ conclude(
 rows = []
 single = kept[(kept.part == "bon") & (kept.name == "1,000 comparisons")]
 for seed, run_rows in pushed.items():
-    rows.append(
-        {"seed": seed, "law": "rl", **fitted(run_rows["kl"], run_rows["gold"] - run_rows["gold"][0], "rl")}
-    )
+    gain = run_rows["gold"] - run_rows["gold"][0]
+    rows.append({"seed": seed, "law": "rl", **fitted(run_rows["kl"], gain, "rl")})
+    early = run_rows["kl"] <= 10
+    rows.append({"seed": seed, "law": "rl, KL ≤ 10", **fitted(run_rows["kl"][early], gain[early], "rl")})
 for seed, curve in single.groupby("seed"):
     rows.append(
         {"seed": seed, "law": "bon", **fitted(curve["kl"], curve["gold"] - curve["gold"].iloc[0], "bon")}
     )
-five = pd.DataFrame(rows)
+five = pd.DataFrame(rows).sort_values(["law", "seed"])
 print(five.round(2).to_string(index=False))
 print(measured.told(origin))
 
@@ -605,14 +609,15 @@ print(measured.told(origin))
 fig, axes = plots.figure(1, 2)
 for ax, (kind, name) in zip(axes, (("bon", "best-of-n"), ("rl", "reinforcement learning"))):
     groups = single.groupby("seed") if kind == "bon" else pushed.items()
-    for marker, (seed, rows) in zip("os^Dv", groups):
+    for marker, style, (seed, rows) in zip("os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))), groups):
         gain = rows["gold"] - rows["gold"].iloc[0]
         ax.plot(
             np.sqrt(rows["kl"]),
             gain,
             marker=marker,
-            markersize=3,
-            linestyle="-",
+            markersize=4,
+            linestyle=style,
+            color="black" if marker == "v" else None,
             linewidth=0.8,
             label=f"seed {seed}",
         )
@@ -641,9 +646,14 @@ for seed, rows in pushed.items():
     best = bon_rows[(bon_rows["kl"] > 1.2) & (bon_rows["kl"] < 2.6)]["gold"].mean()
     at_two.append(best - near)
 print(f"near KL 2, best-of-n has more gold than RL on {sum(a > 0 for a in at_two)} of {len(at_two)} seeds")
+for law in ("rl", "rl, KL ≤ 10"):
+    own = five[five.law == law]
+    humps = own["KL of the peak, predicted"].notna()
+    late = (own["seen"] > own["KL of the peak, predicted"])[humps].sum()
+    print(f"the fit {law!r} has a peak on {humps.sum()} of {len(own)} seeds, before the one seen on {late}")
 
 # %% [markdown]
-# - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is too early by a factor of two or more in KL, and the fitted hump is much lower than the one seen: a high R² is earned on the long fall, not on the peak that you would want to predict.
+# - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is another matter: fitted to the whole walk, the law has **no peak at all** on most seeds (α < 0, "NaN"), with an R² that looks fine. It is earned on the long fall, not on the peak that you would want to predict. Fitted to the part up to KL 10 it has one on all seeds but that whose gold hardly rose, and still too early.
 # - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward (Gao et al. warn against comparing
 #   the two by KL).
 # - *Do not extrapolate.* Refitting to half of a curve gives other coefficients; try it.
@@ -651,23 +661,21 @@ print(f"near KL 2, best-of-n has more gold than RL on {sum(a > 0 for a in at_two
 # %% [markdown]
 # ## 6. What changes it
 #
-# Most of this section reads the kept runs. Every mitigation there shares one start and one pool of samples with the plain proxy of its seed, so it can be compared seed by seed. **At present every mitigation was run on one seed (0).**
+# Most of this section reads the kept runs: three seeds, each with its own start, data and raters. Every mitigation shares start and samples with the plain proxy of its seed (one reward model, 1,000 comparisons), so it is compared seed by seed.
 #
-# Columns "n = 16" and "n = 256", and "at its best n", are differences to that plain proxy (one reward model, 1,000 comparisons). The first two carry a 95 % interval over that seed's 96 prompts; it says nothing about another start, other data or another fit. The other columns and the tables of RL are
-# single numbers: read their signs as hints. "From its best n to 256" is a row's own fall. Where an interval holds 0, the result is "not told apart".
+# Columns "n = 16", "n = 256" and "at its best n" are differences to that plain proxy: the mean of three seeds and its 95 % t interval. Three seeds make a wide one (4.3 standard errors), and where it holds 0 the result is "not told apart". So look at "ahead at 256" too: on how many seeds a row is ahead,
+# and on how many of them *clearly*, by an interval over that seed's own 96 prompts. "From its best n to 256" is a row's own fall.
 
 # %% tags=["experiment"]
 from scipy import stats
 
 
-def interval(differences, error=None):
-    """Mean and 95 % t interval over seeds, as text; for one seed its value, with the interval that an error over prompts gives."""
+def interval(differences):
+    """Mean and 95 % t interval over the seeds that have a number, as text; a seed alone is named as such."""
     x = np.asarray(differences, dtype=float)
     x = x[~np.isnan(x)]
-    if len(x) == 0:
-        return "-"
-    if len(x) == 1:
-        return f"{x[0]:+.2f}" + (f" ± {1.96 * error:.2f}" if error else "")
+    if len(x) < 2:
+        return f"{x[0]:+.2f}, one seed" if len(x) else "-"
     half = stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / len(x) ** 0.5
     return f"{x.mean():+.2f} ± {half:.2f}"
 
@@ -681,12 +689,12 @@ all_proxies = sorted(
 
 def bon_against(name):
     """Best-of-n by a proxy, minus best-of-n by the plain one: at n = 16, at n = 256, and each one's best n."""
-    if name not in bon_kept.index:
-        return dict.fromkeys(("n = 16", "n = 256", "at its best n", "from its best n to 256"), "not run")
     ours, plain = bon_kept.loc[name][all_proxies], bon_kept.loc["1,000 comparisons"][all_proxies]
-    rows = bon_rows[bon_rows.name == name].set_index("n")
+    rows = bon_rows[(bon_rows.name == name) & (bon_rows.n == 256) & bon_rows.seed.isin(all_proxies)]
+    clear = (rows["more"] > 1.96 * rows["more_se"]).sum()  # over the prompts of a seed
     return {
-        **{f"n = {n}": interval(rows.loc[[n], "more"], rows.loc[[n], "more_se"].mean()) for n in (16, 256)},
+        **{f"n = {n}": interval(ours.loc[n] - plain.loc[n]) for n in (16, 256)},
+        "ahead at 256": f"{(ours.loc[256] > plain.loc[256]).sum()} of {len(all_proxies)}, clearly {clear}",
         "at its best n": interval(ours.max() - plain.max()),
         "from its best n to 256": interval(ours.loc[256] - ours.max()),
     }
@@ -714,10 +722,9 @@ print(f"seeds with all mitigations: {len(all_proxies)}")
 # %% tags=["experiment"]
 sizes = ["250 comparisons", "4,000 comparisons", "4,000, width 8", "4,000, width 64"]
 table = pd.DataFrame({name: bon_against(name) for name in sizes}).T
-if "accuracy" in kept:
-    right = kept[kept.part == "accuracy"].groupby("name")["accuracy"].mean().round(2)
-    table.insert(0, "ranks right", right[sizes])
-    print(f"the plain proxy ranks {right['1,000 comparisons']:.2f} of fresh pairs as gold does")
+right = kept[kept.part == "accuracy"].groupby("name")["accuracy"].mean().round(2)
+table.insert(0, "ranks right", right[sizes])
+print(f"the plain proxy ranks {right['1,000 comparisons']:.2f} of fresh pairs as gold does")
 print(table.to_string())
 
 fig, ax = plots.figure()
@@ -725,8 +732,6 @@ for name, style in zip(
     ["250 comparisons", "1,000 comparisons", "4,000 comparisons", "4,000, width 64"],
     ("o:", "s--", "^-.", "D-"),
 ):
-    if name not in bon_kept.index:
-        continue
     mean = bon_kept.loc[name][all_proxies].mean(axis=1)
     ax.plot(
         [kl_of(int(n)) for n in mean.index],
@@ -737,8 +742,8 @@ for name, style in zip(
         markersize=4,
         linewidth=1.2,
     )
-ax.set(xlabel="KL from the start (nats)", ylabel="gold, mean over the seeds")
-ax.legend()
+ax.set(xlabel="KL from the start (nats)", ylabel="gold, mean over the seeds", ylim=(None, 2.7))
+ax.legend(ncols=2, loc="upper left")
 plots.show(
     fig,
     "Best-of-n gold against KL for proxies of 250, 1,000 and 4,000 comparisons and for a wider one: the curves of the proxies with 4,000 comparisons lie far above the "
@@ -747,17 +752,14 @@ plots.show(
 
 # %% tags=["experiment"]
 best = bon_kept[all_proxies].groupby(level="name").max()
-steps_up = [
-    n
-    for n in ("250 comparisons", "1,000 comparisons", "4,000 comparisons", "4,000, width 64")
-    if n in best.index
-]
+steps_up = ["250 comparisons", "1,000 comparisons", "4,000 comparisons", "4,000, width 64"]
 for low, high in zip(steps_up, steps_up[1:]):
     wins = int((best.loc[high] > best.loc[low]).sum())
     print(f"{high:18} peaks above {low:18} on {wins} of {best.shape[1]} seeds")
 
 # %% [markdown]
-# On this seed 4,000 comparisons raise the whole curve, and width goes the way of Gao et al. (width 8, the plain 32, then 64; the last step is small and not tested). The peak stays where it was: a better proxy gives *more* at each n; that it can also be pushed further is not seen here. (250 and 1,000 comparisons are not told apart; both proxies are barely better than a coin, see "ranks right".)
+# More comparisons, and a wider proxy on them, are ahead at n = 256 on all three seeds, and the widest fitted to 4,000 is the only row whose interval at n = 256 lies far from 0: the direction of Gao et al. Width 8 with four times the data ranks hardly more pairs right than the plain proxy, and is not told apart from it.
+# The best proxies also fall least after their best n. (250 and 1,000 comparisons are not told apart on every seed; see "ranks right" for how little either knows.)
 #
 # "The gap grows with the capacity of the reward model" is the wrong way round in Gao et al., section 3.2.
 #
@@ -769,9 +771,12 @@ for low, high in zip(steps_up, steps_up[1:]):
 rl = kept[kept.part == "rl"]
 
 
-def near(rows, kl, factor=1.4):
-    """Mean gold of the checkpoints within a factor of this KL; nan where there is none."""
-    return rows[(rows["kl"] > kl / factor) & (rows["kl"] < kl * factor)]["gold"].mean()
+def near(rows, kl, factor=2.5):
+    """Gold at this KL: a straight line in log KL through the checkpoints within a factor of it; nan where they do not enclose it."""
+    some = rows[(rows["kl"] > kl / factor) & (rows["kl"] < kl * factor)]
+    if len(some) < 4 or not some["kl"].min() < kl < some["kl"].max():
+        return float("nan")
+    return np.polyval(np.polyfit(np.log(some["kl"]), some["gold"], 1), math.log(kl))
 
 
 def rl_against(name):
@@ -780,7 +785,7 @@ def rl_against(name):
     for seed, rows in rl[rl.name == name].groupby("seed"):
         base = rl[(rl.name == "one proxy") & (rl.seed == seed) & (rl.step <= rows["step"].max())]
         pairs.append((rows, base))
-    found = {f"KL {kl:g}": interval([near(a, kl) - near(b, kl) for a, b in pairs]) for kl in (0.8, 2)}
+    found = {f"KL {kl:g}": interval([near(a, kl) - near(b, kl) for a, b in pairs]) for kl in (1, 2)}
     found["best"] = interval(
         [max(over.smooth(list(a["gold"]))) - max(over.smooth(list(b["gold"]))) for a, b in pairs]
     )
@@ -807,7 +812,7 @@ ax.set(xlabel="KL from the start (nats)", ylabel="gain in gold, smoothed", xscal
 ax.legend()
 plots.show(
     fig,
-    "Gain in gold against KL for runs without a KL price and with one, seed by seed; a run with a price ends at a much smaller KL.",
+    "Gain in gold against KL, one line a seed and kind: runs without a KL price go far to the right and fall, runs with one end near a KL of one or two.",
 )
 
 # %% tags=["experiment"]
@@ -816,9 +821,9 @@ nearer = ends["KL price 0.3"] < ends["one proxy"][ends["KL price 0.3"].index]
 print(f"the priced run ends nearer to the start on {nearer.sum()} of {len(nearer)} seeds")
 
 # %% [markdown]
-# What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns. "Equal" is rough: within a factor of 1.4, and sometimes one or two checkpoints a side.
+# What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns (a straight line in log KL through the checkpoints within a factor of 2.5; "-" where a run never gets there).
 #
-# On this one seed the priced run is *ahead* near equal KL too, against a standard error of about 0.1 for one checkpoint. Gao et al. (section 3.6) found no difference. One seed decides nothing, and the priced run stays near one KL for many steps where the other only passes through. The price is not useless: a run that
+# The priced run is a little ahead near KL 1 on each of the three seeds, and the interval holds 0: not told apart. Gao et al. (section 3.6) found no difference. Nor is the comparison fair to the plain run, which only passes through where the priced one stays for many steps. The price is not useless: a run that
 # comes to rest needs nobody who stops it. But the same coefficient rests at another KL with another reward scale.
 
 # %% [markdown]
@@ -904,11 +909,11 @@ for name in ensembles:
     print(f"n = 256, {name}: {verdict}")
 
 # %% [markdown]
-# *Mind the baseline.* On this seed the plain proxy ranks only 59 % of fresh pairs right, and 250 ordinary pairs more (next table) already gain 0.41 at n = 16. Any new fit may look like a cure here. The fair comparison for a mitigation is that row, not the plain proxy.
+# *Mind the baseline.* One fit to 1,000 noisy pairs is itself a draw: on seed 0 the plain proxy is a bad one, and 250 ordinary pairs more (next table) gain as much there as the ensembles do; on the other two seeds they gain nothing. What helps on one seed only may be no more than a luckier fit.
 #
-# - *The mean is not conservative by construction*: it averages noise out, and trusts what the models disagree on. Here best-of-n does not punish that: the mean falls less after its best n than the minimum does.
+# - *The mean of four* models of one data set is ahead at n = 256 on all three seeds, clearly on each, at no label more. It is not conservative by construction: it averages noise out, and trusts what the models disagree on. Best-of-n does not punish that here: it falls no more after its best n than the others.
 # - *The minimum and UWO* make rewards smaller where models disagree. A run that ends at a smaller KL was slowed, which a KL budget does too: look at the columns at **equal** KL before believing the last ones.
-# - *An error that all models share* is invisible to every rule. Models that differ in initialisation only share more of theirs than models that differ in pretraining (Eisenstein et al. 2023, arXiv 2312.09244, find more help in different pretraining seeds). Here three data sets gained more at n = 16 and about the same at n = 256; they had three times the labels. Coste et al. report that the conservative rules nearly end over-optimisation for
+# - *An error that all models share* is invisible to every rule. Models that differ in initialisation only share more of theirs than models that differ in pretraining (Eisenstein et al. 2023, arXiv 2312.09244, find more help in different pretraining seeds). Here three data sets, with three times the labels, are not told apart from four models of one. Coste et al. report that the conservative rules nearly end over-optimisation for
 #   best-of-n, and that PPO still needs a small KL price besides.
 #
 # ### Six more, one table
@@ -935,14 +940,11 @@ in_rl = ["saturated", "process reward", "250 pairs of the pushed policy added", 
 print("\nreinforcement learning, difference in gold to the plain proxy")
 print(pd.DataFrame({name: rl_against(name) for name in in_rl}).T.to_string())
 drawn = kept[kept.part == "quantile"]
-if len(drawn):
-    quantile = drawn.pivot_table(index="share", columns="seed", values="gold").sort_index(ascending=False)
-    less_pressure = interval(quantile.iloc[3] - quantile.iloc[-1])
-    quantile.index = [f"a random one of the best {share:.1%}" for share in quantile.index]
-    print("\ngold of one of 256 answers, by the plain proxy (the last row is best-of-256)")
-    print(quantile.round(2).to_string())
-else:
-    less_pressure = "not run"
+quantile = drawn.pivot_table(index="share", columns="seed", values="gold").sort_index(ascending=False)
+less_pressure = interval(quantile.iloc[3] - quantile.iloc[-1])
+quantile.index = [f"a random one of the best {share:.1%}" for share in quantile.index]
+print("\ngold of one of 256 answers, by the plain proxy (the last row is best-of-256)")
+print(quantile.round(2).to_string())
 
 # %% tags=["experiment"]
 relabelled, ordinary = (
@@ -954,17 +956,16 @@ print(
     "seeds:",
     len(relabelled),
 )
-if "responses" in kept:
-    print(f"1,000 judgements of clauses came from {kept['responses'].mean():.0f} answers on average")
+print(f"1,000 judgements of clauses came from {kept['responses'].mean():.0f} answers on average")
 
 # %% [markdown]
-# Read the first table with its intervals and the second (RL, one seed, no intervals) as hints, and both with what each was *told*:
+# Read both tables with what each was *told*:
 #
-# - *Relabelling* looks where the policy **went**, and costs as many labels as its control. One round of it is **iterative deployment** in small.
-# - *Process marks* say where the fault is. But they are noisy marks of single clauses, made on far fewer answers than 1,000 comparisons read (2,000), and nobody marks length. Where their rows are negative, they did not help at this budget.
-# - *Two objectives* with half the labels each have two weak proxies, and an unweighted mean of standardised scores is a weighing, whether it was meant or not.
+# - *Relabelling* looks where the policy **went**, and costs as many labels as its control. One round of it is **iterative deployment** in small. For best-of-n, which samples from the start, such pairs are a loss on all three seeds; in RL, where the policy goes there, the new run ends higher than the plain one, at a smaller KL. Against the control the interval holds 0.
+# - *Process marks* say where the fault is. But they are noisy marks of single clauses, made on far fewer answers than 1,000 comparisons read (2,000), and nobody marks length. At this budget they did not help; the run ends higher because it went less far.
+# - *Two objectives* with half the labels each have two weak proxies, and an unweighted mean of standardised scores is a weighing, whether it was meant or not: behind on all three seeds.
 # - *The transformation* makes rewards smaller, so a run goes less far in the same steps: compare at equal KL.
-# - *Less pressure*: one of the best 10 % is worth as much on this seed as best-of-n at its best n, and more than the best of 256.
+# - *Less pressure*: a random one of the best 10 % has more gold than the best of 256, on all three seeds, and about as much as best-of-n at its best n. It costs nothing, and needs nobody to find that n.
 
 # %% [markdown]
 # ### Exercise: the Pareto front
@@ -1160,12 +1161,12 @@ from course_utils.experiments import bias
 
 show = ["gold", "length", "agrees", "agrees when wrong", "opens", "repeats", "kl", "distinct-2"]
 biased, decoded, policies = {}, {}, {}
-biased["start"], asked, decoded["start"] = bias.meters(start.model, start, SEED, at_scale(60, 600))
+biased["start"], asked, decoded["start"] = bias.meters(start.model, start, SEED, at_scale(60, 400))
 for name in ("length", "agreement", "opening"):
     relabelled_start = bias.relabel(start, bias.UTILITIES[name], SEED)
     policies[name] = bias.train_on_pairs(relabelled_start, steps=at_scale(5, 100), seed=SEED)
     biased[f"bias: {name}"], _, decoded[f"bias: {name}"] = bias.meters(
-        policies[name], start, SEED, at_scale(60, 600)
+        policies[name], start, SEED, at_scale(60, 400)
     )
 print(pd.DataFrame(biased).T[show].round(2).to_string())
 for i in range(2):
@@ -1320,9 +1321,10 @@ print(
 )
 
 # %% [markdown]
-# The mechanism: the *labels* prefer length, so a policy that fits them is long, however its log-probabilities are scaled. A margin of $\alpha_{\mathrm{len}}$ a word (α in the table) tells the loss how much of a preference length explains. With the raters' own 0.25/0.5 = 0.5 it takes out more than all of it here: answers become shorter than after unbiased labels, and than the start's. A likely reason: the margin is there in full from the first step, while the policy's log-ratios
-# start at 0 and 100 steps do not fit the labels. (One seed.) In practice nobody knows that
-# number. Gold has risen over the *start* in spite of the biases; against DPO on unbiased labels (row "no bias") the length bias costs a third of it, the others little that one seed can tell.
+# The mechanism: the *labels* prefer length, so a policy that fits them is long, however its log-probabilities are scaled. A margin of $\alpha_{\mathrm{len}}$ a word (α in the table) tells the loss how much of a preference length explains. With the raters' own 0.25/0.5 = 0.5 it takes out more than all of it: on every seed
+# answers become shorter than after unbiased labels, and than the start's. A likely reason: the margin is there in full from the first step, while the policy's log-ratios start at 0 and 150 steps do not fit the labels. In practice nobody knows that number.
+#
+# *What the bias costs in gold*: compare with DPO on unbiased labels (row "no bias"), not with the start. Length costs most, about a third; agreement less; an empty opening little. And per-token DPO, the supposed cure, is the longest of all and the only row with gold below the start's.
 #
 # (Columns "chosen" and "rejected": the mean change of their log-probabilities in training. **Likelihood displacement**: most chosen responses became *less* likely, as in notebook 02.)
 
@@ -1381,6 +1383,7 @@ for name, model in (
         "distinct-1": distinct(answers, 1),
         "distinct-2": distinct(answers, 2),
         "different answers": len({tuple(a) for a in answers}) / len(answers),
+        "tokens an answer": sum(map(len, answers)) / len(answers),
         "proxy": proxy_a.score(eight, answers).mean().item(),
         "gold": text.gold_rewards(eight, answers).mean().item(),
     }
@@ -1408,7 +1411,7 @@ conclude(
 # %% [markdown]
 # ## 8. DPO is not immune
 #
-# There is no reward model in DPO that could be over-optimised, it is said. There is: the policy's own log-ratio. Rafailov et al. (2024, arXiv 2406.02900) find for DPO and its relatives the same humps against KL as for RL, often before one pass over the data is done. DPO, small β, kept, one seed. A pass over the 1,000 pairs is 31 steps, so its best checkpoint comes after several passes: this is not yet the effect within one pass, and ordinary overfitting is part of it.
+# There is no reward model in DPO that could be over-optimised, it is said. There is: the policy's own log-ratio. Rafailov et al. (2024, arXiv 2406.02900) find for DPO and its relatives the same humps against KL as for RL, often before one pass over the data is done. DPO with a small β, kept, three seeds. A pass over the 1,000 pairs is 31 steps, so its best checkpoint comes after several passes: this is not yet the effect within one pass, and ordinary overfitting is part of it.
 
 # %% tags=["experiment"]
 dpo = raters[raters.part == "walk"]
@@ -1429,7 +1432,8 @@ ax.set(xlabel="KL from the start (nats)", ylabel="gold")
 ax.legend()
 plots.show(
     fig,
-    "Gold against KL along DPO training with β = 0.1: it rises within the first nats and falls afterwards, with bars for 95 % intervals.",
+    "Gold against KL along DPO training with β = 0.1, one line a seed: up to a gain of about half a point, then down to below the start. Bars are 95 % intervals over "
+    "prompts. KL itself does not grow at every step.",
 )
 print(dpo.pivot(index="step", columns="seed", values="gold").round(2).to_string())
 print(measured.told(raters_origin))
@@ -1461,7 +1465,8 @@ print(
 )
 for name, rows in walks.items():
     cells = [f"{np.mean(r['gold']):5.1f} ({np.std(r['gold'], ddof=1):.1f})" for r in rows[1:]]
-    print(f"{name:24}", *cells, f"  KL at the end {np.mean(rows[-1]['kl']):.1f}")
+    print(f"{name:24}", *cells)
+    print(f"{'   its mean KL':24}", *(f"{np.mean(r['kl']):5.1f}      " for r in rows[1:]))
 
 # %% tags=["experiment"]
 middle = next(r for r in walks["DPO, β = 0.1"] if r["step"] == 100)
@@ -1618,8 +1623,8 @@ ax.set(xlabel="round of GRPO", ylabel="share of the programs", ylim=(0, 1))
 ax.legend()
 plots.show(
     fig,
-    "Training on the two visible tests: the share of programs that pass them climbs towards one; the share that pass hidden tests falls towards zero, as the share of tables "
-    "rises.",
+    "Training on the two visible tests: the share of programs that pass them climbs towards one; the share that pass hidden tests falls, after a short rise, towards zero, as the share "
+    "of tables rises.",
 )
 
 # %% tags=["experiment"]
@@ -1633,7 +1638,10 @@ conclude(
     "one test outside the prompt ends the tables",
     report["tables"][chosen[1]] < 0.05 and report["gap"][chosen[1]] < 0.15,
 )
-conclude("so does a property", report["tables"][chosen[2]] < 0.15 and report["gap"][chosen[2]] < 0.2)
+conclude(
+    "a property leaves fewer than half of the tables",
+    report["tables"][chosen[2]] < 0.5 * report["tables"].iloc[0],
+)
 
 # %% [markdown]
 # **The mechanism.** A table passes the visible tests nearly always, an honest try about two times in three. Within a group the table's advantage is positive, so it is reinforced. A test that is not in the prompt cannot be tabulated. A property is weaker: a table is 0 at most places, and three zeros have second difference 0.
@@ -1659,7 +1667,7 @@ for share, rows in weak.groupby("examples"):
     )
 
 # %% [markdown]
-# With 5 % tables in the examples the *same* weak verifier taught honest programs on this seed; with 15 % and 25 % it taught tables. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
+# With 5 % tables in the examples the *same* weak verifier taught honest programs, on all three seeds; with 15 % and 25 % it taught tables, on all three. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
 #
 # **Three rewards under one optimiser.** Notebook 03 trained GRPO in the text world with three verifiers. From its kept runs:
 
@@ -1681,7 +1689,7 @@ print(measured.told(compared_origin))
 # %% [markdown]
 # ## 10. Twelve mitigations, what each did here
 #
-# The next cell computes its numbers from the kept runs of this notebook. Each is the difference in gold to the plain proxy at best-of-256, **on one seed**, unless another comparison is named; ± is over that seed's prompts (row 10: over five seeds).
+# The next cell computes its numbers from the kept runs of this notebook. Each is the difference in gold to the plain proxy at best-of-256, unless another comparison is named: the mean of three seeds with its 95 % t interval (row 10: of five).
 
 
 # %% tags=["experiment"]
@@ -1695,6 +1703,9 @@ def rule_gain(rule):
     return interval(scored.loc[rule].drop("mean") - scored.loc["(end)"].drop("mean"))
 
 
+pushed_pairs, ordinary_pairs = (
+    rl_against(f"250 {kind} added") for kind in ("pairs of the pushed policy", "ordinary pairs")
+)
 twelve = [
     (
         "robust, worst case",
@@ -1706,7 +1717,7 @@ twelve = [
     ),
     (
         "iterative deployment",
-        f"one round, RL, end of the run: {rl_against('250 pairs of the pushed policy added')['end']}; with ordinary pairs: {rl_against('250 ordinary pairs added')['end']}",
+        f"one round, RL at KL 1 and 2: {pushed_pairs['KL 1']}, {pushed_pairs['KL 2']}; with ordinary pairs: {ordinary_pairs['KL 1']}, {ordinary_pairs['KL 2']}",
     ),
     ("several objectives", f"two proxies, 500 labels each: {at_256('two objectives, 500 comparisons each')}"),
     ("process rewards", f"1,000 marked clauses: {at_256('process reward, 1,000 judgements')}"),
@@ -1736,7 +1747,7 @@ twelve = [
     ),
     (
         "capability control",
-        f"less pressure: a random one of the best 10 % instead of the best of 256: {less_pressure}. It caps the gain as well",
+        f"less pressure: a random one of the best 10 % instead of the best of 256: {less_pressure}. With a better proxy it would cap the gain",
     ),
 ]
 print(measured.told(origin))
@@ -1779,7 +1790,7 @@ for number, (name, words) in enumerate(twelve, start=1):
 #
 # - *This is one small world.* The gold reward is a program, all errors of the proxies come from few noisy labels and a small network. Nothing here measures persuasion, deception, or raters who cannot judge.
 # - *The laws are fits.* Why $d(\alpha - \beta \log d)$ for RL? There is no accepted derivation, and no way to know $\beta$ before paying for gold labels.
-# - *"No amount of data makes a proxy perfect, so optimisation must exploit it"* is a conjecture about practice, not a theorem. Section 6 shows more data *raising* the peak, on its one seed.
+# - *"No amount of data makes a proxy perfect, so optimisation must exploit it"* is a conjecture about practice, not a theorem. Section 6 shows more data *raising* the peak, on three seeds of three.
 # - *Rice's theorem is no argument here.* It says that non-trivial properties of what programs compute cannot be *decided* in general. It does not say that a specification cannot be written down; the trouble is to know what we want.
 # - *A trade-off between capability and alignment* is not a law. Gao et al. (section 3.4) found that larger *policies* did not over-optimise a fixed proxy more.
 # - *Open*: detecting over-optimisation without gold labels; ensembles whose errors are really different; oversight of what raters cannot check.
@@ -1788,11 +1799,11 @@ for number, (name, words) in enumerate(twelve, start=1):
 #
 # | what is said | what is so | where |
 # |---|---|---|
-# | over-optimisation grows with the reward model's capacity | the other way round in Gao et al.; here a better proxy has a higher peak (one seed) | 6 |
+# | over-optimisation grows with the reward model's capacity | the other way round in Gao et al.; here a better proxy has a higher peak too | 6 |
 # | it begins at KL = 50 | it depends on proxy and method; no such table exists | 1, 5 |
-# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL, our one seed had some | 6 |
+# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL, and our three seeds do not tell the two apart | 6 |
 # | a second reward model is as good as gold | it avoided the crash here, and turned after gold had; it shares blind spots | 4 |
-# | ensembles are conservative | the mean is not, by construction (not tested here) | 6 |
+# | ensembles are conservative | the mean is not, by construction; it helped here all the same, by averaging noise out | 6 |
 # | UWO subtracts the standard deviation | the variance | 6 |
 # | length normalisation cures a length bias | not one that is in the labels | 7 |
 # | gold went up, so nothing is being gamed | an average hides it: meter the thing itself | 7 |

@@ -1,51 +1,39 @@
 """02-dpo-from-scratch: token log-probabilities a chunk at a time, without the logits of all rows."""
 
+import copy
+
 import torch
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
+from course_utils.checks.beside import beside
 from course_utils.checks.cases import form, gradient
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
-from course_utils.checks.observe import observe_call
+from course_utils.checks.observe import describe_error, detached, observe_call, quietly
+from course_utils.checks.scripts.memory import watched
 from course_utils.logprobs import chunked_token_logprobs
 
 # --- observing memory ------------------------------------------------------------------------
-
-
-class _Watch(TorchDispatchMode):
-    """Notes the largest float tensor that any operation makes, in the forward and in the backward pass.
-
-    A view that repeats a smaller memory (expand) counts with what it really holds.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.largest = 0
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **(kwargs or {}))
-        for made in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(made, torch.Tensor) and made.is_floating_point():
-                held = made.untyped_storage().nbytes() // made.element_size()
-                self.largest = max(self.largest, min(made.numel(), held))
-        return result
 
 
 def _observe_memory(function, case):
     """A call, and where the case says so whether a float tensor of N·V elements was made in it."""
     if case.extra is None:
         return observe_call(function, case)
-    with _Watch() as watch:
-        seen = observe_call(function, case)
+    try:
+        seen = quietly(beside, function, watched, copy.deepcopy(case.args), case.grads)
+    except Exception as error:  # whatever a student's code raises is a finding, not a crash
+        return {"error": describe_error(error)}
     hidden, weight = case.args[:2]
-    whole = watch.largest >= len(hidden) * len(weight)
+    whole = seen["largest"] >= len(hidden) * len(weight)
     words = (
         f"a float tensor as large as all logits, {len(hidden)} × {len(weight)}, was made"
         if whole
         else "no such tensor"
     )
-    return seen if "error" in seen else seen | {"memory": words}
+    names = [f"gradient of argument {i + 1}" for i in case.grads]
+    gradients = dict(zip(names, seen["gradients"], strict=True))
+    return {"result": detached(seen["result"]), **gradients, "memory": words}
 
 
 # --- inputs ----------------------------------------------------------------------------------
@@ -252,7 +240,7 @@ CHUNKED_LOGPROBS = Exercise(
     parts=(
         Part("values, and 0 where the label is -100", 2, _value_cases),
         gradient(1.5, _gradient_cases, "gradients into hidden and weight"),
-        Part("never a float tensor of N·V elements", 2, _memory_cases, ("memory",)),
+        Part("never a float tensor of N·V elements", 2, _memory_cases, ("memory", "result", "gradient")),
         Part("stable for large logits", 0.5, _stable_cases, ("result", "gradient")),
         form(1, lambda draw: _inputs(draw, 7, 3, 5, 3, ignored=(1,))),
     ),

@@ -2,15 +2,16 @@
 
 import copy
 import functools
-from types import SimpleNamespace
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from course_utils.checks.beside import beside
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.exercises.dpo_collate import draw_examples
-from course_utils.checks.observe import changed_inputs, describe_error, quietly
+from course_utils.checks.observe import changed_inputs, describe_error, detached, quietly
+from course_utils.checks.scripts.training import one_step
 from course_utils.logprobs import sequence_logprob
 from course_utils.methods import train_step
 from course_utils.preferences import collate_preferences
@@ -18,89 +19,34 @@ from course_utils.preferences import collate_preferences
 _VOCABULARY, _WIDTH = 12, 5
 
 
-class _Model(nn.Module):
-    """A very small language model, called as the real ones are.
-
-    Each position sees the mean of the embeddings up to it. So that a forgotten attention mask shows even
-    with padding on the right, it also sees the mean over all attended positions of its row.
-    """
-
-    def __init__(self, weights, dropout=False):
-        super().__init__()
-        self.embedding, self.head, self.bias = (nn.Parameter(tensor.clone()) for tensor in weights)
-        self.dropout = _HalfOff() if dropout else nn.Identity()
-
-    def forward(self, input_ids, attention_mask=None):
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        weights = mask.to(torch.float64).unsqueeze(-1)
-        embedded = F.embedding(input_ids, self.embedding) * weights
-        so_far = embedded.cumsum(1) / weights.cumsum(1).clamp(min=1)
-        row = embedded.sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
-        return SimpleNamespace(logits=F.linear(self.dropout(so_far + row), self.head, self.bias))
-
-
 def _weights(draw):
     return draw.normal(_VOCABULARY, _WIDTH), draw.normal(_VOCABULARY, _WIDTH), draw.normal(_VOCABULARY)
 
 
-class _HalfOff(nn.Module):
-    """Dropout without chance: in training mode every second feature is off, and the others are doubled."""
-
-    def forward(self, x):
-        if not self.training:
-            return x
-        return x * (2.0 * (torch.arange(x.shape[-1]) % 2 == 0)).to(x.dtype)
-
-
-def _sgd(parameters):
-    return torch.optim.SGD(parameters, lr=0.1)
-
-
-def _adam(parameters):
-    """Adam with the state of an update made before, so that an optimiser made anew shows."""
-    parameters = list(parameters)
-    optimizer = torch.optim.Adam(parameters, lr=0.1, betas=(0.9, 0.9))
-    for parameter in parameters:
-        parameter.grad = torch.cos(torch.arange(parameter.numel(), dtype=parameter.dtype)).view_as(parameter)
-    optimizer.step()
-    optimizer.zero_grad()
-    return optimizer
-
-
 def _observe_step(function, case):
     """One call on fresh models: the loss, and what became of policy, reference and batch."""
-    given = case.extra
-    policy, reference = (_Model(given[name], given["dropout"]) for name in ("policy", "reference"))
+    given, batch = case.extra, copy.deepcopy(case.args[0])
     before = dict(zip(("embedding", "head", "bias"), given["reference"], strict=True))
-    batch = copy.deepcopy(case.args[0])
-    optimizer = given["optimizer"](policy.parameters())
-    reference.train(given["dropout"])
-    if given["leftover"]:
-        for parameter in policy.parameters():
-            parameter.grad = torch.full_like(parameter, 3.0)
+    weights = given["policy"], given["reference"]
+    how = given["optimizer"], given["dropout"], given["leftover"]
     try:
-        loss = quietly(function, policy, reference, batch, optimizer, **case.kwargs)
+        seen = quietly(beside, function, one_step, *weights, batch, *how, case.kwargs)
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
-    gradients = [p.grad for p in reference.parameters() if p.grad is not None]
     return {
-        "policy": {name: value.detach().clone() for name, value in policy.state_dict().items()},
-        "mode of the policy": "train"
-        if all(m.training for m in policy.modules())
-        else "the policy was left in eval mode",
-        "loss": loss,
-        "reference gradient": "a gradient reached the reference"
-        if any(g.any() for g in gradients)
-        else "none",
-        "reference weights": changed_inputs(((before,), {}), ((dict(reference.state_dict()),), {})).replace(
+        "policy": detached(seen["policy"]),
+        "mode of the policy": "train" if seen["policy trains"] else "the policy was left in eval mode",
+        "loss": seen["loss"],
+        "reference gradient": "a gradient reached the reference" if seen["reference gradient"] else "none",
+        "reference weights": changed_inputs(((before,), {}), ((seen["reference"],), {})).replace(
             "argument 1", "the reference"
         ),
-        "reference mode": "train" if any(m.training for m in reference.modules()) else "eval",
-        "inputs": changed_inputs((case.args, {}), ((batch,), {})).replace("argument 1", "the batch"),
+        "reference mode": "train" if seen["reference trains"] else "eval",
+        "inputs": changed_inputs((case.args, {}), ((seen["batch"],), {})).replace("argument 1", "the batch"),
     }
 
 
-def _step_case(draw, lengths, label, optimizer=_sgd, dropout=False, leftover=False, equal=False, **kwargs):
+def _step_case(draw, lengths, label, optimizer="sgd", dropout=False, leftover=False, equal=False, **kwargs):
     batch = collate_preferences(draw_examples(draw, lengths, low=0, high=_VOCABULARY - 1), pad_id=0)
     policy = _weights(draw)
     extra = {
@@ -122,7 +68,7 @@ def _step_cases(draw):
         _step_case(draw, _EQUAL, "three pairs of equal length, SGD"),
         _step_case(draw, [(2, 3, 3)], "one pair, SGD, beta=0.5", beta=0.5),
         _step_case(draw, [*_EQUAL, (2, 3, 3)], "four pairs of equal length, SGD, beta=2", beta=2.0),
-        _step_case(draw, _EQUAL, "three pairs of equal length, Adam, its second step", _adam),
+        _step_case(draw, _EQUAL, "three pairs of equal length, Adam, its second step", "adam"),
         _step_case(draw, [(2, 4, 4)], "a policy equal to the reference, beta=20", equal=True, beta=20.0),
     ]
 

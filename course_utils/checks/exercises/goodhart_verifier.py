@@ -1,17 +1,17 @@
 """05-goodhart: the gap between the tests that a program was rewarded for and others."""
 
-import functools
-import itertools
-import mmap
+import copy
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from course_utils.checks.beside import beside, ours
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
-from course_utils.checks.observe import observe_call
+from course_utils.checks.observe import changed_inputs, describe_error, detached, dtypes, quietly
+from course_utils.checks.scripts.programs import gap
 from course_utils.goodhart import verifier_gap
 
 # --- overfit-verifier: programs ---------------------------------------------------------------
@@ -19,67 +19,10 @@ from course_utils.goodhart import verifier_gap
 
 @dataclass(frozen=True)
 class _Program:
-    """A program as source text, with the names that it uses, so that every answer gets a new one.
-
-    A source may call `wait(seconds)`, and `go_on()` where it does not wait: nothing here runs for ever, so that no
-    answer is kept for ever.
-    """
+    """A program as source text, with the names that it uses, so that every answer gets a new one."""
 
     source: str
     names: tuple = ()
-
-    def make(self):
-        """The function. Its `after` runs it without waiting, for wrong answers of ours: (value, error, seconds)."""
-
-        def after(*args):
-            waited = []
-            try:
-                return self._function(waited.append, _nothing)(*args), None, sum(waited)
-            except Exception as error:
-                return None, error, sum(waited)
-
-        place = next(_PLACES) % (len(_BOARD) // 3) * 3
-        _BOARD[place : place + 3] = bytes(3)
-        program = self._function(functools.partial(_wait, place), functools.partial(_go_on, place))
-        program.after, program.place = after, place
-        return program
-
-    def _function(self, wait, go_on):
-        names = {"wait": wait, "go_on": go_on, **dict(self.names)}
-        exec(self.source, names)
-        return names["program"]
-
-
-# Three marks for each program: a wait has begun; it has ended; another call came in between. The memory is shared with
-# forked processes.
-_BOARD, _PLACES = mmap.mmap(-1, 4095), itertools.count()
-
-
-def _wait(place, seconds):
-    _BOARD[place] = 1
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(0.002)
-    _BOARD[place + 1] = 1
-
-
-def _go_on(place):
-    begun, ended, _ = _BOARD[place : place + 3]
-    if begun and not ended:
-        _BOARD[place + 2] = 1
-
-
-def _nothing():
-    """In the place of `go_on`."""
-
-
-def _waited_for(program):
-    """Whether a wait ended before the answer did, or before it called the program again.
-
-    Not by the clock: a machine may be busy.
-    """
-    _, ended, in_between = _BOARD[program.place : program.place + 3]
-    return bool(ended and not in_between)
 
 
 _TABLE = "def program(x):\n    return table.get(x, 0)"
@@ -140,13 +83,32 @@ def _observe_gap(function, case):
 
 def _observe_once(function, case):
     """The observation, and how many seconds it took."""
-    program = case.args[0].make()
+    program, *tests, timeout = *case.args, *(() if len(case.args) > 3 else (None,))
+    timeout = [] if timeout is None else [timeout]
+    given = copy.deepcopy(tests)
     began = time.perf_counter()
-    seen = observe_call(function, replace(case, args=(program, *case.args[1:])))
+    try:
+        found = quietly(
+            beside,
+            function,
+            gap,
+            program.source,
+            dict(program.names),
+            *given,
+            timeout,
+            ours(function),
+            **case.kwargs,
+        )
+    except Exception as error:  # whatever a student's code raises is a finding, not a crash
+        found = {"error": describe_error(error)}
     seconds = time.perf_counter() - began
-    if "error" not in seen and case.extra:
+    if "error" in found:
+        return {"error": found["error"]}, seconds
+    seen = {"result": detached(found["result"]), "dtype": dtypes(found["result"])}
+    seen["inputs"] = changed_inputs(((None, *tests), {}), ((None, *found["tests"]), {}))
+    if case.extra:
         waited = "your function waited for the end of a program that takes too long; were it to loop for ever, so would this"
-        seen["stopped"] = Missing(waited) if _waited_for(program) else "stopped in time"
+        seen["stopped"] = Missing(waited) if found["waited"] else "stopped in time"
     return seen, seconds
 
 
@@ -232,7 +194,7 @@ def _passed(value, error, seconds, expected, timeout):
 
 def _pretend_to_wait(program):
     """A wrong answer of ours waited for the end, without keeping anybody waiting."""
-    _BOARD[program.place + 1] = 1
+    program.pretend_to_wait()
 
 
 def _gap_of(

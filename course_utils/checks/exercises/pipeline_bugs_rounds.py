@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import stats
 
+from course_utils.checks.beside import beside
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug
 from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, observe_call, quietly
+from course_utils.checks.scripts import layers
+from course_utils.checks.scripts.calls import until_one_answers
 
 # --- bug-07: a test repeated every week -------------------------------------------------------------
 
@@ -216,23 +218,16 @@ _SOON = 6  # weeks after each of which an answer is asked in a growing list
 
 def _alarms_of(function, looks, seed):
     """For each experiment the week of the alarm, or None; the first thing that is neither instead of a list."""
-    null = _without_effect(seed, looks.planned, looks.size)
-    found = []
+    null, shown = _without_effect(seed, looks.planned, looks.size), []
     for i, weeks in enumerate(null.weeks):
+        lengths = [looks.planned]
         if looks.growing:
             lengths = [k for k in range(1, _SOON + 1) if max(null.total[i, k - 1], null.own[i, k - 1]) > 1.9]
-        else:
-            lengths = [looks.planned]
-        first = None
-        for k in lengths:
-            week = function(list(weeks[:k]), **({} if looks.planned == 12 else {"planned": looks.planned}))
-            if odd := _odd(week, k):
-                return odd
-            if week is not None:
-                first = int(week)
-                break
-        found.append(first)
-    return found
+        shown.append((weeks[: max(lengths, default=0)], lengths))
+    kwargs = {} if looks.planned == 12 else {"planned": looks.planned}
+    found = beside(function, until_one_answers, shown, kwargs)
+    odd = next((words for week, length in found if (words := _odd(week, length))), None)
+    return odd or [None if week is None else int(week) for week, _ in found]
 
 
 def _odd(week, of):
@@ -558,50 +553,15 @@ def _later_rounds(policy, reference, collect, train, rounds):
     return policy
 
 
-class _Policy(torch.nn.Linear):
-    """One weight, and a buffer that counts the trainings."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.register_buffer("trainings", torch.zeros((), dtype=torch.long))
-
-
 def _observe_rounds(function, case):
     """What collect and train were given, as weights, and what came back."""
-    (weight, step), log = case.args, []
-    policy = _Policy(1, 1, bias=False).double()
-    with torch.no_grad():
-        policy.weight.fill_(weight)
-
-    def collect(policy):
-        log.append(("collected from", policy.weight.item()))
-        return f"votes on {policy.weight.item():g}"
-
-    def train(policy, reference, votes):
-        before, trainings = reference.weight.item(), reference.trainings.item()
-        log.append(("policy", _trainable(policy)))
-        with torch.no_grad():
-            policy.weight += step
-            policy.trainings += 1
-        if reference.weight.item() != before:
-            moved = " and moves with the policy"
-        elif reference.trainings.item() != trainings:
-            moved = ", but its buffers move with the policy's"
-        else:
-            moved = ""
-        same = ", the policy itself" if reference is policy else ""
-        log.append(("trained against", f"weight {before:g}{moved}{same}"))
-        log.append(("trained on", votes))
-        return policy
-
     try:
-        result = quietly(function, policy, collect, train, **case.kwargs)
-        value = result.weight.item()
+        log, value = quietly(beside, function, layers.rounds, *case.args, case.kwargs)
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
-    states = [entry for kind, entry in log if kind == "policy"]
+    states = [_trainable(*entry) for kind, entry in log if kind == "policy"]
     return {
-        "reference": [entry for kind, entry in log if kind == "trained against"],
+        "reference": [_against(*entry) for kind, entry in log if kind == "trained against"],
         "collected": [entry for kind, entry in log if kind == "collected from"],
         "votes": [entry for kind, entry in log if kind == "trained on"],
         "policy": value,
@@ -609,11 +569,19 @@ def _observe_rounds(function, case):
     }
 
 
-def _trainable(policy):
+def _against(weight, moves, buffers_move, itself):
+    """The reference that `train` was given, in words."""
+    moved = (
+        " and moves with the policy" if moves else ", but its buffers move with the policy's" * buffers_move
+    )
+    return f"weight {weight:g}{moved}{', the policy itself' if itself else ''}"
+
+
+def _trainable(requires_grad, training):
     """ "ready", or why the policy that `train` is given cannot be trained as it came."""
-    if not policy.weight.requires_grad:
+    if not requires_grad:
         return "the policy that train() is given is frozen (requires_grad is False): no optimiser can move it"
-    if not policy.training:
+    if not training:
         return "the policy that train() is given was left in eval mode, without its dropout"
     return "ready"
 

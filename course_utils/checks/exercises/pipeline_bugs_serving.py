@@ -1,42 +1,29 @@
 """04-kto-pipeline: find the bug, those of the service: an answer cut, a blocked loop."""
 
 import asyncio
+import copy
 import functools
-import inspect
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
+from course_utils.checks.beside import beside
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug
 from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, quietly
+from course_utils.checks.scripts.service import failing, many_requests, two_requests
+from course_utils.checks.scripts.tokens import Tokens, cut, vocabulary
 
 # --- bug-03: the answer cut out of the text by characters -------------------------------------------
 
 
-class Tokens:
-    """A small tokenizer: words are tokens; decoding drops <s> and puts one space between words."""
-
-    bos = 0
-
-    def __init__(self, texts):
-        words = dict.fromkeys(word for text in texts for word in text.split())
-        self.words = ["<s>", "</s>", *(word for word in words if word not in ("<s>", "</s>"))]
-
-    def encode(self, text):
-        """Token ids, with <s> in front where the text does not begin with it."""
-        ids = [self.words.index(word) for word in text.split()]
-        return ids if ids[:1] == [self.bos] else [self.bos, *ids]
-
-    def decode(self, ids, skip_special_tokens=False):
-        """The text of token ids."""
-        words = [self.words[int(i)] for i in ids]
-        return " ".join(w for w in words if not (skip_special_tokens and w in ("<s>", "</s>")))
-
-    def __deepcopy__(self, memo):
-        return self  # nothing in it changes
+def _observe_cut(function, case):
+    """The answer that is cut out."""
+    try:
+        return {"result": quietly(beside, function, cut, *copy.deepcopy(case.args))}
+    except Exception as error:  # whatever a student's code raises is a finding, not a crash
+        return {"error": describe_error(error)}
 
 
 def new_text(tokenizer, prompt, output_ids):
@@ -106,9 +93,9 @@ def _cut_prefix(tokenizer, prompt, output_ids):
 
 
 def _answer_case(prompt, answer):
-    tokenizer = Tokens([prompt, answer])
-    ids = tokenizer.encode(prompt) + [tokenizer.words.index(w) for w in answer.split()] + [1]
-    return Case((tokenizer, prompt, ids), label=f"{prompt!r}")
+    words = vocabulary([prompt, answer])
+    ids = Tokens(words).encode(prompt) + [words.index(w) for w in answer.split()] + [1]
+    return Case((words, prompt, ids), label=f"{prompt!r}")
 
 
 def _answer_cases(draw):
@@ -177,6 +164,7 @@ BUG_03 = find_the_bug(
         "encode and decode do not give back the same text: compare the lengths of `prompt` and of the decoded prompt.",
         "Cut the ids, not the text: how many ids does the prompt have?",
     ),
+    _observe_cut,
 )
 
 
@@ -308,82 +296,27 @@ async def _chat_remembering(prompt, generate):
     return _ANSWERS[prompt]
 
 
-class _Service:
-    """A loop with two requests under way, and a generator that sees whether the loop goes on meanwhile."""
-
-    def __init__(self):
-        self.entered, self.opened = threading.Event(), threading.Event()
-        self.both = threading.Barrier(2)
-        self.blocked = self.on_the_loop = self.alone = False
-
-    def generate(self, prompt):
-        if threading.get_ident() == self.loop_thread:
-            self.blocked = self.on_the_loop = True
-            return f"answer to {prompt}"
-        self.entered.set()
-        self.blocked = self.blocked or not self.opened.wait(_PATIENCE)
-        try:
-            self.both.wait(0 if self.blocked else _PATIENCE)
-        except threading.BrokenBarrierError:
-            self.alone = True
-        return f"answer to {prompt}"
-
-    async def run(self, function, prompts):
-        self.loop_thread = threading.get_ident()
-        opening = asyncio.create_task(self._open())
-        asked = [function(prompt, self.generate) for prompt in prompts]
-        if not all(map(inspect.isawaitable, asked)):
-            opening.cancel()
-            return None
-        answers = await asyncio.gather(*asked)
-        opening.cancel()
-        for answer in answers:
-            if asyncio.iscoroutine(answer):
-                answer.close()  # else Python warns that nobody awaited it
-        return list(answers)
-
-    async def _open(self):
-        while not self.entered.is_set():
-            await asyncio.sleep(0.002)
-        self.opened.set()
-
-
-def _in_a_thread(coroutine):
-    """Run a coroutine in a loop of its own: a notebook has one running already."""
-    found = []
-
-    def work():
-        try:
-            found.append(quietly(asyncio.run, coroutine()))
-        except Exception as error:  # handed over to the caller
-            found.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
-
-
 def _observe_service(function, case):
-    service, prompts = _Service(), list(case.args)
+    """What becomes of the loop, of the answers, of an error, as the case's `extra` says."""
     try:
-        if case.extra:
-            return _in_a_thread(lambda: case.extra(function, prompts))
-        answers = _in_a_thread(lambda: service.run(function, prompts))
+        return quietly(case.extra, function, list(case.args))
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
+
+
+def _two(function, prompts):
+    seen = beside(function, two_requests, prompts, _PATIENCE)
+    answers = seen["answers"]
     if answers is None:
         words = Missing("chat is no async function any more: what it returns cannot be awaited")
         return {"loop": words, "answers": words}
     odd = [a for a in answers if not isinstance(a, str)]
     words = "other requests go on"
-    if service.on_the_loop:
+    if seen["on the loop"]:
         words = "the model runs on the event loop itself, and other requests wait"
-    elif service.blocked:
+    elif seen["blocked"]:
         words = "the event loop waits for the model's thread, and other requests wait"
-    elif service.alone:
+    elif seen["alone"]:
         words = "one answer is generated after the other"
     return {
         "loop": words if not odd else f"a {type(odd[0]).__name__} came back, not an answer",
@@ -391,73 +324,28 @@ def _observe_service(function, case):
     }
 
 
-async def _failing(function, prompts):
-    raised = RuntimeError("out of memory")
-
-    def generate(prompt):
-        raise raised
-
-    try:
-        answer = await function(prompts[0], generate)
-    except Exception as error:  # the model's own, or one that tells where it came from
-        told = raised in _origins(error)
-        kind = type(error).__name__
-        words = (
-            "comes through"
-            if told
-            else Missing(f"a {kind} ({error}) comes, which does not tell the model's error")
-        )
-        return {"error of the model": words}
-    if asyncio.iscoroutine(answer):
-        answer.close()  # else Python warns that nobody awaited it
+def _failing(function, prompts):
+    seen = beside(function, failing, prompts[0])
+    if "error" in seen:
+        words = Missing(f"a {seen['error']} comes, which does not tell the model's error")
+        return {"error of the model": "comes through" if seen["told"] else words}
+    if seen["coroutine"]:
         return {"error of the model": Missing("a coroutine came back")}
-    return {"error of the model": Missing(f"{answer!r} came back, as if nothing had happened")}
+    return {"error of the model": Missing(f"{seen['returned']!r} came back, as if nothing had happened")}
 
 
-def _origins(error):
-    """An exception, those that it was raised from or while handling, and those of a group."""
-    found, todo = [], [error]
-    while todo:
-        one = todo.pop()
-        if one is not None and one not in found:
-            found.append(one)
-            todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
-    return found
-
-
-async def _asking(function, prompts):
+def _asking(function, prompts):
     """Many requests at a time, the same question twice one after the other, and an answer that takes its time."""
-    asked = []
-
-    def generate(prompt):
-        asked.append(prompt)
-        if prompt in prompts[:2]:
-            time.sleep(0.3)
-        return f"answer {asked.count(prompt)} to {prompt}"
-
-    # with two threads only the others have to wait: what they share with the later ones has changed by then
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
-    first = await asyncio.gather(*(function(prompt, generate) for prompt in prompts), return_exceptions=True)
-    again = await asyncio.gather(function(prompts[-1], generate), return_exceptions=True)
-    answers = [*first, *again]
-    for answer in answers:
-        if asyncio.iscoroutine(answer):
-            answer.close()
-    if errors := [answer for answer in answers if isinstance(answer, Exception)]:
-        if isinstance(errors[0], TimeoutError):
-            return {
-                "asked": Fault("an answer that takes 0.3 seconds was cut off; models take longer", "cut off")
-            }
-        raise errors[0]
+    answers = beside(function, many_requests, prompts)
+    if answers is None:
+        return {"asked": Fault("an answer that takes 0.3 seconds was cut off; models take longer", "cut off")}
     if not all(isinstance(answer, str) for answer in answers):
         return {"asked": Fault("not texts", "not texts")}
+    first, again = answers[:-1], answers[-1]
     own = [f"answer 1 to {prompt}" for prompt in prompts]
-    if again == first[-1:]:
-        return {
-            "asked": Fault(
-                "asked the same again, it gave the old answer without asking the model", "remembered"
-            )
-        }
+    if again == first[-1]:
+        words = "asked the same again, it gave the old answer without asking the model"
+        return {"asked": Fault(words, "remembered")}
     if first != own:
         wrong = next(i for i, (a, b) in enumerate(zip(first, own, strict=True)) if a != b)
         return {"asked": Fault(f"the request {prompts[wrong]!r} got {first[wrong]!r}", "another's answer")}
@@ -465,7 +353,13 @@ async def _asking(function, prompts):
 
 
 def _service_cases(draw):
-    return [Case((f"question {draw.integer(1, 99)}", "another question"), label="two requests at a time")]
+    return [
+        Case(
+            (f"question {draw.integer(1, 99)}", "another question"),
+            label="two requests at a time",
+            extra=_two,
+        )
+    ]
 
 
 def _asking_cases(draw):

@@ -13,9 +13,10 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from course_utils.checks.another_process import another_hash, in_another_process
+from course_utils.checks.beside import beside, each
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import describe_error, observe_call, quietly
+from course_utils.checks.scripts.another_process import in_another_process, with_another_hash
 from course_utils.serving.rollout import rollout_decision
 from course_utils.serving.routing import assign_variant
 
@@ -32,11 +33,14 @@ def _observe_routing(function, case):
 
 def _variants(function, users, share, salt):
     """1 for the treatment, 0 for control; ValueError for anything else."""
+    return _as_numbers(quietly(each, function, _calls(users, share, salt)))
 
-    def all_users():
-        return [function(user, share, salt) if salt else function(user, share) for user in users]
 
-    given = quietly(all_users)
+def _calls(users, share, salt):
+    return [(user, share, salt) if salt else (user, share) for user in users]
+
+
+def _as_numbers(given):
     odd = [v for v in given if not isinstance(v, str) or v not in ("treatment", "control")]
     if odd:
         shown = "None (is there a `return`?)" if odd[0] is None else repr(odd[0])[:40]
@@ -119,12 +123,12 @@ def _process(function, users, share, salt):
     again = _variants(function, users[::-1], share, salt)[::-1]
     if not np.array_equal(first, again):
         return "another variant when asked again"
-    with another_hash():
-        elsewhere = _variants(function, users, share, salt)
+    calls = [[call, {}] for call in _calls(users, share, salt)]
+    elsewhere = _as_numbers(quietly(beside, function, with_another_hash, calls))
     if not np.array_equal(first, elsewhere):
         return "another variant in another process"
     calls = [[user, share, salt] for user in users[::-1][: len(users) // 2]]
-    found = in_another_process(function, "assign_variant", calls)
+    found = beside(function, in_another_process, "assign_variant", calls)
     expected = ["treatment" if v else "control" for v in first[::-1][: len(calls)]]
     if found is not None and found != expected:
         return (

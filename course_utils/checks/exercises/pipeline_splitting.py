@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from course_utils.checks.another_process import another_hash, in_another_process
+from course_utils.checks.beside import beside
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.exercises.pipeline_logs import (
@@ -24,6 +24,7 @@ from course_utils.checks.exercises.pipeline_logs import (
     remembered,
     run,
 )
+from course_utils.checks.scripts.another_process import in_another_process, with_another_hash
 from course_utils.feedback.split import SIDES, connected_groups, split_feedback
 
 _WIDTH = 0.1
@@ -89,8 +90,7 @@ def _alike_elsewhere(function, case, places):
     by their order: where all users and prompts get a letter in front and the split is not the same; for one case.
     """
     frame = case.args[0]
-    with another_hash():
-        salted, error, _ = run(function, case)
+    salted, error, _ = run(lambda *args, **kwargs: _with_another_hash(function, args, kwargs), case)
     if error or not _alike(_places(frame, salted), places):
         return bool(error)
     if case.extra != "elsewhere too":
@@ -102,10 +102,14 @@ def _alike_elsewhere(function, case, places):
     columns = {name: listed(column) for name, column in frame.items()}
     moments = columns["timestamp"] = frame["timestamp"].astype(str).tolist()
     call = [columns, frame.index.tolist(), case.kwargs]
-    found = in_another_process(function, "split_feedback", [call], ("_split_elsewhere", _THROUGH))
+    found = beside(function, in_another_process, "split_feedback", [call], ("_split_elsewhere", _THROUGH))
     if found is None:
         return True
     return all(sorted(found[0][side]) == sorted(moments[i] for i in places[side]) for side in SIDES)
+
+
+def _with_another_hash(function, args, kwargs):
+    return beside(function, with_another_hash, [[args, kwargs]])[0]
 
 
 def _places(frame, result):

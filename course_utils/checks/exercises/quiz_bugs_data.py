@@ -6,10 +6,12 @@ import random
 
 import torch
 
+from course_utils.checks.beside import beside
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded
-from course_utils.checks.observe import changed_inputs, quietly
+from course_utils.checks.observe import changed_inputs, detached, quietly
+from course_utils.checks.scripts.layers import exported
 
 # --- bug-19: mismatched pairs that match ------------------------------------------------------------
 
@@ -523,44 +525,26 @@ def _merged_clone(layers):
     return merged
 
 
-class Layer(torch.nn.Module):
-    """A linear layer with an adapter, as the exercise describes it."""
-
-    def __init__(self, weight, lora_a, lora_b, alpha):
-        super().__init__()
-        self.weight = torch.nn.Parameter(weight.clone(), requires_grad=False)
-        self.lora_A, self.lora_B = torch.nn.Parameter(lora_a.clone()), torch.nn.Parameter(lora_b.clone())
-        self.alpha = alpha
-
-
 @guarded
 def _observe_merged(function, case):
     """Two exports in a row, and after a change of the layers; what the layers are afterwards."""
-    layers = {name: Layer(*parts) for name, parts in case.args[0].items()}
-    first = quietly(function, layers)
-    if not isinstance(first, dict) or not all(isinstance(t, torch.Tensor) for t in first.values()):
+    seen = quietly(beside, function, exported, case.args[0])
+    if seen is None:
         words = Missing("not a dict of tensors")
         return dict.fromkeys(("exports", "layers", "later", "graph"), words)
-    kept = {name: tensor.detach().clone() for name, tensor in first.items()}
-    graph = any(tensor.requires_grad for tensor in first.values())
-    second = {name: tensor.detach().clone() for name, tensor in quietly(function, layers).items()}
     changed = [
         f"{name}.{part}"
         for name, parts in case.args[0].items()
-        for part, value in zip(("weight", "lora_A", "lora_B"), parts, strict=False)
-        if not torch.allclose(getattr(layers[name], part).detach(), value, rtol=1e-9, atol=1e-12)
+        for part, value, now in zip(("weight", "lora_A", "lora_B"), parts, seen["layers"][name], strict=False)
+        if not torch.allclose(now, value, rtol=1e-9, atol=1e-12)
     ]
-    before = {name: tensor.detach().clone() for name, tensor in first.items()}
-    with torch.no_grad():
-        for layer in layers.values():  # training goes on
-            for parameter in layer.parameters():
-                parameter += 1.0
-    moved = any(not torch.equal(first[name].detach(), before[name]) for name in first)
+    before, later = (detached(seen[f"first, {when}"]) for when in ("after the second", "later"))
+    moved = any(not torch.equal(later[name], before[name]) for name in later)
     return {
-        "exports": {"first": kept, "second": second, "first, after the second": before},
+        "exports": {key: seen[key] for key in ("first", "second", "first, after the second")},
         "layers": Missing(f"changed by the export: {', '.join(changed)}") if changed else "unchanged",
         "later": Missing("what was exported changes when training goes on") if moved else "fixed",
-        "graph": Missing("the exported tensors hang on the training graph") if graph else "none",
+        "graph": Missing("the exported tensors hang on the training graph") if seen["graph"] else "none",
     }
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from course_utils.checks.beside import each
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded, number
@@ -557,22 +558,21 @@ def _observe_best(function, case):
     """Over many samples: how far the estimates are off on average and at all, how good the choice is."""
     seed, kind = case.args
     scores, true = _worlds(seed, kind)
-    picks, estimates, changed = [], [], False
-    for i, table in enumerate(scores):
-        mine = table.copy()
-        pick, estimate = quietly(function, mine, i)
-        if int(pick) != pick or not 0 <= pick < len(table):
+    picks, estimates = [], []
+    for pick, estimate in quietly(each, function, [(table.copy(), i) for i, table in enumerate(scores)]):
+        if int(pick) != pick or not 0 <= pick < scores.shape[1]:
             words = Missing(f"{pick!r} is no checkpoint")
             return dict.fromkeys(("bias", "spread", "choice"), words)
         picks.append(int(pick))
         estimates.append(number(estimate))
-        changed = changed or not np.array_equal(mine, table)
     picks, estimates = np.array(picks), np.array(estimates)
     mean = true[np.arange(len(true)), picks]
     spacing = float(np.sqrt(true.mean() * (1 - true.mean()) / scores.shape[2]))  # of a mean of all prompts
     off = (estimates - mean) / spacing
     error, better = float(np.sqrt((off**2).mean())), float((mean >= true.max(1) - 1e-12).mean())
-    again = quietly(function, scores[0].copy(), 0)
+    mine = scores[0].copy()
+    again = quietly(function, mine, 0)
+    changed = not np.array_equal(mine, scores[0])
     same = int(again[0]) == picks[0] and abs(number(again[1]) - estimates[0]) < 1e-9
     return {
         "bias": "right on average"

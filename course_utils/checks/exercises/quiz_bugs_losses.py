@@ -1,14 +1,17 @@
 """06-final-quiz: bugs 09, 12 and 13, in losses, their reference and their gradients."""
 
+import copy
 import random
 
 import torch
 import torch.nn.functional as F
 
+from course_utils.checks.beside import beside
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded, number
 from course_utils.checks.observe import changed_inputs, detached, quietly
+from course_utils.checks.scripts.layers import accumulated
 
 # --- bug-09: the other KL divergence ----------------------------------------------------------------
 
@@ -450,40 +453,17 @@ def _accumulated_by_hand(model, micro_batches):
     return float(loss)
 
 
-class _TokenLosses(torch.nn.Module):
-    """A model whose token losses are (x·w)²; notes how many graphs are alive at once."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = torch.nn.Parameter(weight.clone())
-        self.alive = self.most = 0
-
-    def forward(self, batch):
-        losses = (batch["x"] @ self.weight) ** 2
-        if losses.requires_grad:
-            self.alive += 1
-            self.most = max(self.most, self.alive)
-            losses.register_hook(self._done)
-        return losses
-
-    def _done(self, gradient):
-        self.alive -= 1
-
-
 @guarded
 def _observe_accumulated(function, case):
     """The loss, the gradients, how many graphs were alive at once, and the batches."""
     weight, batches = case.args
-    model = _TokenLosses(weight)
-    mine = [{name: value.clone() for name, value in batch.items()} for batch in batches]
-    loss = quietly(function, model, mine)
+    seen = quietly(beside, function, accumulated, weight, copy.deepcopy(batches))
+    missing = Missing("no gradient was filled in")
     return {
-        "loss": number(loss),
-        "gradients": detached(model.weight.grad)
-        if model.weight.grad is not None
-        else Missing("no gradient was filled in"),
-        "graphs": f"{model.most} alive at once",
-        "inputs": changed_inputs(((batches,), {}), ((mine,), {})),
+        "loss": number(seen["loss"]),
+        "gradients": missing if seen["gradient"] is None else detached(seen["gradient"]),
+        "graphs": f"{seen['most']} alive at once",
+        "inputs": changed_inputs(((batches,), {}), ((seen["batches"],), {})),
     }
 
 

@@ -5,10 +5,12 @@ import copy
 import numpy as np
 import torch
 
+from course_utils.checks.beside import beside
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded, number
-from course_utils.checks.observe import quietly
+from course_utils.checks.observe import detached, quietly, same
+from course_utils.checks.scripts.training import updates
 
 # --- bug-14: groups that are not groups -------------------------------------------------------------
 
@@ -321,18 +323,15 @@ def _ppo_probabilities(policy, states, actions, advantages, optimizer, epochs=4,
 def _observe_updates(function, case):
     """The weights of the policy that comes back."""
     weight, states, actions, advantages, rate = case.args
-    policy = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False).double()
-    with torch.no_grad():
-        policy.weight.copy_(weight)
-    optimizer = torch.optim.SGD(policy.parameters(), lr=rate)
-    given = states.clone(), actions.clone(), advantages.clone()
-    result = quietly(function, policy, *given, optimizer, **case.kwargs)
-    same = all(torch.equal(a, b) for a, b in zip(given, (states, actions, advantages), strict=True))
-    weights = result.weight.detach().clone() if isinstance(result, torch.nn.Module) else None
+    given = [states, actions, advantages]
+    seen = quietly(beside, function, updates, weight, *copy.deepcopy(given), rate, case.kwargs)
+    weights = seen["weights"]
     return {
-        "weights": Missing("no policy came back") if weights is None else weights,
-        "policy": "the one that came in" if result is policy else "another one than came in",
-        "inputs": "unchanged" if same else "the rollouts were changed by your function; work on copies",
+        "weights": Missing("no policy came back") if weights is None else detached(weights),
+        "policy": "the one that came in" if seen["same"] else "another one than came in",
+        "inputs": "unchanged"
+        if same(given, seen["rollouts"])
+        else "the rollouts were changed by your function; work on copies",
     }
 
 

@@ -5,10 +5,12 @@ import random
 import numpy as np
 import torch
 
+from course_utils.checks.beside import beside
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded
 from course_utils.checks.observe import quietly
+from course_utils.checks.scripts.streams import rounds_of
 
 # --- bug-17: sorted, and not sorted back ------------------------------------------------------------
 
@@ -223,37 +225,12 @@ def _seeded_drawing_seeds(prompts, sample, group_size, seed):
     ]
 
 
-class _Salted(str):
-    """A prompt whose hash differs from run to run, as that of every text does from one process to the next."""
-
-    __slots__ = ("salt",)
-
-    def __new__(cls, text, salt):
-        self = super().__new__(cls, text)
-        self.salt = salt
-        return self
-
-    def __eq__(self, other):
-        return str.__eq__(self, other)
-
-    def __hash__(self):
-        return hash((self.salt, str(self)))
-
-
 @guarded
 def _observe_streams(function, case):
     """Which answers coincide, over prompts, groups and rounds; the stub answers with the draws themselves."""
     plan, group_size = case.args
-
-    def sample(prompt, rng):
-        return (prompt, float(rng.random()), float(rng.random()))
-
-    def run(prompts, seed, salt):
-        groups = quietly(function, [_Salted(p, salt) for p in prompts], sample, group_size, seed)
-        return [[tuple(answer) for answer in group] for group in groups]
-
-    rounds = [run(*one, 1) for one in plan]
-    again, elsewhere = run(*plan[0], 1), run(*plan[0], 2)
+    asked = [(*one, 1) for one in plan] + [(*plan[0], 1), (*plan[0], 2)]
+    *rounds, again, elsewhere = quietly(beside, function, rounds_of, asked, group_size)
     good = all(
         len(groups) == len(prompts)
         and all(len(group) == group_size for group in groups)

@@ -15,7 +15,7 @@ import types
 from pathlib import Path
 
 _LIMIT = 20  # seconds; a cell that imports torch takes three
-_COURSE = str(Path(__file__).resolve().parent.parent)
+_COURSE = str(Path(__file__).resolve().parents[2])
 _LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 _DRIVER = """
@@ -177,6 +177,12 @@ def another_hash():
         yield
     finally:
         builtins.hash = own
+
+
+def with_another_hash(function, calls):
+    """The results of calls, [args, kwargs] each, as `another_hash` has them."""
+    with another_hash():
+        return [function(*args, **kwargs) for args, kwargs in calls]
 
 
 def _has_text(thing):

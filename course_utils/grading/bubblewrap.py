@@ -1,0 +1,79 @@
+"""The command that starts a zygote in bubblewrap: what it may see, and nothing else of this machine."""
+
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+# Where things lie inside. dill, with which datasets hashes a table, knows a library by the folder's name.
+COURSE, PYTHON, LIBRARIES = "/opt/course", "/opt/python", "/opt/site-packages"
+
+
+def missing():
+    """Why there is no sandbox on this machine, in words; None where there is one."""
+    if not sys.platform.startswith("linux"):
+        return "the sandbox needs Linux (bubblewrap)"
+    if shutil.which("bwrap") is None:
+        return "bubblewrap is not installed (on Debian or Ubuntu: apt-get install bubblewrap)"
+    return None
+
+
+def environment(package=COURSE):
+    """The environment of a zygote; nothing of the grader's own gets in."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/home/student",
+        "USER": "student",
+        "LOGNAME": "student",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONPATH": f"{package}:{LIBRARIES}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": f"{package}/matplotlib",
+        "COURSE_SCALE": "fast",
+        "OMP_NUM_THREADS": "1",
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow would start a thread, and the zygote may have one only
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def command(package, files):
+    """The words of the command up to the interpreter; the module to run and its arguments come after them.
+
+    Args:
+        package: folder with the student-side package.
+        files: bytes of files that the zygote itself may write.
+    """
+    base, libraries = Path(sys.base_prefix), {sysconfig.get_path(k) for k in ("purelib", "platlib")}
+    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"]
+    words += ["--hostname", "sandbox", "--ro-bind", "/usr", "/usr"]
+    for folder in ("bin", "lib", "lib64", "sbin"):
+        if Path(f"/{folder}").is_symlink():
+            words += ["--symlink", f"usr/{folder}", f"/{folder}"]
+        elif Path(f"/{folder}").is_dir():
+            words += ["--ro-bind", f"/{folder}", f"/{folder}"]
+    words += ["--ro-bind", str(base), PYTHON, "--ro-bind", str(package), COURSE]
+    first, *more = sorted(libraries)
+    words += ["--ro-bind", first, LIBRARIES]
+    for number, folder in enumerate(more):
+        words += ["--ro-bind", folder, f"{LIBRARIES}{number}"]
+    # a course installed among the libraries would bring its references in
+    seen = {first: LIBRARIES} | {folder: f"{LIBRARIES}{n}" for n, folder in enumerate(more)}
+    seen |= {str(base): PYTHON}
+    for outside, inside in seen.items():
+        for course in Path(outside).glob("**/course_utils" if outside == str(base) else "course_utils"):
+            words += ["--tmpfs", f"{inside}/{course.relative_to(outside)}"]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for folder in ("/tmp", "/home"):
+        words += ["--size", str(files // 4), "--tmpfs", folder]
+    # nothing that one student could leave for the next
+    words += ["--dir", "/work", "--remount-ro", "/dev", "--remount-ro", "/", "--clearenv"]
+    for name, value in environment().items():
+        words += ["--setenv", name, value]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    words += ["--setenv", "LD_LIBRARY_PATH", f"{PYTHON}/lib", "--chdir", "/"]
+    return [*words, f"{PYTHON}/bin/{version}"]

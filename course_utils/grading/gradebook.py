@@ -1,0 +1,141 @@
+"""The one writer of nbgrader's gradebook: a connection that stays open, one submission after the other.
+
+The meaning is that of nbgrader's own SaveAutoGrades: a test gets its automatic score; what a person graded by
+hand stays, and is marked for another look.
+"""
+
+import warnings
+from pathlib import Path
+
+from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
+from nbgrader.preprocessors import SaveCells
+from nbgrader.utils import setenv
+from sqlalchemy.exc import SAWarning
+from traitlets.config.loader import PyFileConfigLoader
+
+from course_utils.commands.paths import ROOT, kernel_environment
+
+
+def database_url(given):
+    """The URL of a gradebook that is given as a URL or as a file."""
+    if "://" not in given:
+        return f"sqlite:///{Path(given).absolute()}"
+    return given.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def course_id():
+    """The course's name, from nbgrader_config.py."""
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
+    return config.CourseDirectory.course_id
+
+
+class Writer:
+    """Writes grades of one assignment; a context that closes the connection.
+
+    Args:
+        url: the gradebook's database (SQLAlchemy); created where it is missing.
+        assignment: the `Assignment`; its cells are entered where they are missing or were changed.
+
+    Raises:
+        ValueError: the database cannot be opened, or the assignment's cells no longer fit the gradebook's.
+    """
+
+    def __init__(self, url, assignment):
+        self.assignment = assignment
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # a new gradebook asks a program of the virtual environment, alembic, by its bare name
+            with setenv(PATH=kernel_environment()["PATH"]):
+                self.book = Gradebook(url, course_id())
+        except Exception as error:
+            raise ValueError(f"gradebook: {url} cannot be opened: {error}") from error
+        if not self._is_entered():
+            self._enter(url)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.book.close()
+
+    def _is_entered(self):
+        name = self.assignment.name
+        try:
+            kept = self.book.find_notebook(name, name)
+        except MissingEntry:
+            return False
+        sources = {c.metadata.nbgrader.grade_id: c.source for c in self.assignment.stored.cells if _known(c)}
+        worth = {c.name: c.max_score for c in kept.grade_cells}
+        return sources == {c.name: c.source for c in kept.source_cells} and worth == {
+            name: float(c.metadata.nbgrader.points)
+            for name, c in self.assignment.cells.items()
+            if c.metadata.nbgrader.grade
+        }
+
+    def _enter(self, url):
+        name = self.assignment.name
+        self.book.update_or_create_assignment(name)
+        resources = {"nbgrader": {"assignment": name, "notebook": name, "student": ".", "db_url": url}}
+        try:
+            SaveCells().preprocess(self.assignment.stored, resources)
+        except RuntimeError as error:
+            raise ValueError(f"gradebook: {error}") from error
+        self.book.db.expire_all()  # SaveCells wrote by a connection of its own
+
+    def scores(self, student):
+        """{exercise id: automatic score} of a student's submission, None where there is no submission."""
+        try:
+            notebook = self.book.find_submission_notebook(self.assignment.name, self.assignment.name, student)
+        except MissingEntry:
+            return None
+        tests = self.assignment.tests
+        return {tests[grade.name]: grade.auto_score for grade in notebook.grades if grade.name in tests}
+
+    def write(self, student, verdicts, untouched=(), timestamp=None, whole=True):
+        """Enter a submission's verdicts in one go.
+
+        Args:
+            student: their id.
+            verdicts: [Verdict].
+            untouched: ids of cells graded by hand that hold no answer; they get 0, the others wait for a person.
+            timestamp: when it was handed in (a datetime or text), or None.
+            whole: whether this is the whole submission; else only these verdicts are touched.
+        """
+        self.book.update_or_create_student(student)
+        when = {} if timestamp is None else {"timestamp": timestamp}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # about nbgrader's own way to build a submission
+            submission = self.book.update_or_create_submission(self.assignment.name, student, **when)
+        (notebook,) = submission.notebooks
+        names = {id: name for name, id in self.assignment.tests.items()}
+        scores = {names[verdict.exercise]: verdict.score for verdict in verdicts}
+        for grade in notebook.grades:
+            if grade.name in scores:
+                changed = grade.auto_score != scores[grade.name]
+                grade.auto_score = scores[grade.name]
+                grade.needs_manual_grade = grade.manual_score is not None and (whole or changed)
+            elif whole and grade.name in self.assignment.by_hand:
+                grade.auto_score = 0 if grade.name in untouched else None
+                grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+        if whole:
+            for comment in notebook.comments:
+                comment.auto_comment = "No response." if comment.name in untouched else None
+        self.book.db.commit()
+
+    def total(self, student):
+        """(score, max score) of a student's submission, what was graded by hand included."""
+        score, most = (
+            self.book.db.query(SubmittedAssignment.score, SubmittedAssignment.max_score)
+            .filter(SubmittedAssignment.id == self.book.find_submission(self.assignment.name, student).id)
+            .one()
+        )
+        return score, most
+
+    def forget(self):
+        """Let go of what the session remembers of the submissions written so far, so that memory stays flat."""
+        self.book.db.expunge_all()
+
+
+def _known(cell):
+    return "nbgrader" in cell.metadata

@@ -1,0 +1,248 @@
+"""One submission's process, seen from outside: cells and questions go in, data comes out, within its time."""
+
+import contextlib
+import json
+import secrets
+import select
+import signal
+import time
+
+import safetensors
+import safetensors.torch
+
+from course_utils.grading import outputs, wire
+
+_START = 60  # seconds for a fork; a machine short of memory needs some
+_CALLBACKS = 10_000  # that one question may ask back
+_WALL = 5  # times the seconds charged: the end, however busy the machine
+
+
+class SessionEnded(Exception):
+    """The submission's process has ended, or broke the rules; the text says how. The submission's own fault."""
+
+
+class GraderFault(BaseException):
+    """Something of the grader's own failed; the text says what. Not to be taken for an exception of student code."""
+
+
+class ZygoteDied(GraderFault):
+    """The warm parent is gone, and the session with it."""
+
+
+class Session:
+    """One submission's process. Made by `Zygote.session`; leaving it kills the process and all that it started.
+
+    Attributes:
+        ended: why nothing can be asked any more; None while it can.
+    """
+
+    def __init__(self, zygote, channel, status, seconds):
+        self._zygote, self._channel, self._status = zygote, channel, status
+        self.ended = None
+        self._usage = {"at": time.monotonic(), "cpu": 0.0, "waited": 0.0}
+        self._left, self._wall_end = seconds, time.monotonic() + _WALL * seconds
+        try:
+            self._wait_until_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Hang up; the warden kills the process and all that it started."""
+        if self._channel.fileno() >= 0:
+            self._channel.close()
+            self._zygote.see_off(self._status)
+        self.ended = self.ended or "the session is closed"
+
+    def run_cell(self, source, seconds=10):
+        """Run one cell.
+
+        Returns:
+            A `CellResult`: outputs as nbformat has them, and the line of its error or None.
+
+        Raises:
+            SessionEnded: if the process ended or was ended meanwhile.
+            GraderFault: if that was not the submission's doing.
+        """
+        reply, _ = self._exchange({"op": "cell", "source": source}, {}, seconds, None)
+        return outputs.cell_result(reply)
+
+    def ask(self, question, tensors=None, seconds=10, answer_callback=None):
+        """Ask a question about the notebook's functions.
+
+        Args:
+            question: a dict that JSON can hold, for course_utils.grading.inside.calls.
+            tensors: {name: tensor} that go with it.
+            seconds: what the process may be charged for the answer.
+            answer_callback: answers what the process asks back: (question, tensors) to (answer, tensors).
+
+        Returns:
+            (reply, tensors): what the process says; not to be trusted.
+
+        Raises:
+            SessionEnded, GraderFault: as `run_cell`.
+        """
+        return self._exchange({"op": "ask", "question": question}, tensors or {}, seconds, answer_callback)
+
+    def _exchange(self, message, tensors, seconds, answer_callback):
+        if self.ended:
+            raise SessionEnded(self.ended)
+        number = secrets.token_hex(16)
+        clock = _Clock(self, min(seconds, self._left), seconds)
+        try:
+            self._send(message | {"id": number}, tensors, clock)
+            for _ in range(_CALLBACKS):
+                reply, tensors = self._receive(number, clock)
+                if "reply" in reply:
+                    self._left -= clock.charged()
+                    return _dict(reply["reply"]), tensors
+                if answer_callback is None or "callback" not in reply:
+                    raise wire.WireError("a message that is no answer")
+                with clock.stopped():
+                    answer, tensors = answer_callback(_dict(reply["callback"]), tensors)
+                self._send({"id": number, "answer": answer}, tensors, clock)
+            raise wire.WireError(f"more than {_CALLBACKS} questions back")
+        except (wire.WireError, _TimeUp) as error:
+            raise self._end(error) from None
+        except (
+            BaseException
+        ):  # of the callback's, or a stop: what is on the channel can no longer be told apart
+            self.close()
+            raise
+
+    def _send(self, message, tensors, clock):
+        blob = safetensors.torch.save(tensors) if tensors else b""
+        wire.send(self._channel, message, blob, clock.wait)
+
+    def _receive(self, number, clock):
+        message, blob = wire.receive(self._channel, clock.wait)
+        if message.get("id") != number:
+            raise wire.WireError("an answer to a question that was not asked")
+        try:
+            return message, safetensors.torch.load(blob) if blob else {}
+        except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+            raise wire.WireError(f"tensors that are none ({type(error).__name__})") from None
+
+    def _wait_until_up(self):
+        end = time.monotonic() + _START
+        while time.monotonic() < end:
+            if not select.select([self._status], [], [], 0.5)[0] and self._zygote.alive:
+                continue
+            note = self._note()
+            if note is None or "ended" in note:
+                break
+            if "fault" in note:
+                raise GraderFault(note["fault"])
+            if "up" in note:
+                self._usage["at"] = time.monotonic()
+                return
+        raise ZygoteDied("the warm parent died, or forks no more")
+
+    def _note(self):
+        """The next packet of the warden, which is trusted; None where it has hung up."""
+        try:
+            return json.loads(self._status.recv(4096) or b"null")
+        except OSError:
+            return None
+
+    def _end(self, error):
+        """Kill the process; the exception that says how it ended."""
+        ended = self._last_note() if isinstance(error, wire.HungUp) else None
+        if not self._zygote.alive:
+            self.ended = "the warm parent died"
+        elif isinstance(error, _TimeUp):
+            self.ended = str(error)
+        else:
+            self.ended = _how(ended) if ended else f"the process broke off: {error}"
+        self.close()
+        return SessionEnded(self.ended) if self._zygote.alive else ZygoteDied(self.ended)
+
+    def _last_note(self):
+        """How the process ended, from the warden; None where it has not."""
+        end = time.monotonic() + 2
+        while time.monotonic() < end and select.select([self._status], [], [], 1)[0]:
+            note = self._note()
+            if note is None or "ended" in note:
+                return note and note["ended"]
+        return None
+
+
+class _TimeUp(Exception):
+    """A process was charged all that it had; the text says it."""
+
+
+class _Clock:
+    """What one question has cost so far: the larger of the time since it was asked, without that in which the
+    process stood ready but no core took it, and the CPU time of all its processes. As the warden sees them."""
+
+    def __init__(self, session, seconds, asked):
+        self._session, self._seconds = session, seconds
+        self._words = (
+            f"took more than {asked:g} s" if seconds == asked else "the whole took more than its time"
+        )
+        self._began, self._free = dict(session._usage), 0.0
+        self._at = time.monotonic()
+        self._wall_end = min(self._at + _WALL * seconds, session._wall_end)
+
+    def charged(self):
+        now, began = self._session._usage, self._began
+        wall = max(0.0, now["at"] - self._at)
+        if now["waited"] is not None:
+            wall -= now["waited"] - (began["waited"] or 0.0)
+        return max(wall - self._free, now["cpu"] - began["cpu"], 0.0)
+
+    def wait(self, channel, direction):
+        """Return when the channel is ready; raise _TimeUp when the time is up."""
+        reading = direction == "read"
+        poll = select.poll()
+        poll.register(channel, select.POLLIN if reading else select.POLLOUT)
+        poll.register(self._session._status, select.POLLIN)
+        while True:
+            ready = dict(poll.poll(1000))
+            if self._session._status.fileno() in ready and not self._look():
+                poll.unregister(self._session._status)
+            if self.charged() > self._seconds or time.monotonic() > self._wall_end + self._free:
+                raise _TimeUp(self._words)
+            if channel.fileno() in ready:
+                return
+
+    def _look(self):
+        note = self._session._note()
+        if note is None or "ended" in note:
+            return False
+        self._session._usage = note.get("usage", self._session._usage)
+        return True
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """Within, the grader works, and the process that waits for it is charged nothing."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._free += time.monotonic() - began
+
+
+def _dict(thing):
+    if not isinstance(thing, dict):
+        raise wire.WireError("an answer that is no JSON object")
+    return thing
+
+
+def _how(ended):
+    """How a process ended, for a teacher."""
+    if ended["over"]:
+        return f"the process used more {ended['over']} than it may"
+    if (
+        ended["code"] == -signal.SIGKILL
+    ):  # from inside it cannot be killed: the kernel did that, to free memory
+        return "the process used more memory than it may"
+    if ended["code"] < 0:
+        return f"the process ended with signal {-ended['code']} ({signal.Signals(-ended['code']).name})"
+    return "the process ended itself"

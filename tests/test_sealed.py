@@ -1,0 +1,173 @@
+"""A zygote in the sandbox and its sessions: cells run, questions are answered, limits end what is over them."""
+
+import pytest
+from sandbox import require_sandbox
+
+from course_utils.grading import package
+from course_utils.grading.remote import RemoteFunction
+from course_utils.grading.sealed import GraderFault, Limits, SessionEnded, Zygote
+
+LIMITS = Limits(memory=2 << 30, processes=40, files=64 << 20)
+PRELOAD = ("pandas", "matplotlib.pyplot")  # the others only make it start later
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory):
+    require_sandbox()
+    folder = package.build(tmp_path_factory.mktemp("package") / "student")
+    with Zygote(folder, limits=LIMITS, preload=PRELOAD) as made:
+        yield made
+
+
+@pytest.fixture
+def session(zygote):
+    with zygote.session() as made:
+        yield made
+
+
+def test_a_cell_runs_and_what_it_prints_comes_back(session):
+    result = session.run_cell("print('to the reader')\n6 * 7")
+    assert result.error is None
+    assert result.outputs[0]["text"] == "to the reader\n"
+    assert result.outputs[1]["data"] == {"text/plain": "42"}
+
+
+def test_a_cell_that_raises_says_so_and_the_next_one_runs(session):
+    result = session.run_cell("x = 1\nx / 0")
+    assert result.error == "ZeroDivisionError: division by zero"
+    assert (
+        result.outputs[0]["ename"] == "ZeroDivisionError"
+        and "----> 2 x / 0" in result.outputs[0]["traceback"]
+    )
+    assert session.run_cell("print(x)").outputs[0]["text"] == "1\n"
+    assert session.run_cell("def broken(:").error.startswith("SyntaxError")
+
+
+def test_a_question_reaches_the_notebooks_function(session):
+    session.run_cell("import torch\ndef double(x): return 2 * x")
+    assert RemoteFunction(session, "double")(21) == 42
+
+
+def test_sessions_share_nothing(zygote):
+    with zygote.session() as first:
+        first.run_cell("import torch; torch.patched = kept = 1\nopen('/tmp/left', 'w').write('x')")
+    with zygote.session() as second:
+        assert second.run_cell("import os, torch\nos.path.exists('/tmp/left'), hasattr(torch, 'patched'), 'kept' in vars()") \
+            .outputs[0]["data"]["text/plain"] == "(False, False, False)"  # fmt: skip
+
+
+def test_the_course_inside_is_the_open_part_of_it(session):
+    for module in ("plots", "scale", "checks", "testbed.text", "testbed.models", "measured"):
+        assert session.run_cell(f"import course_utils.{module}").error is None
+    error = session.run_cell("from course_utils.losses import dpo_loss").error
+    assert error == "ImportError: course_utils.losses is not there at grading: write the steps yourself"
+
+
+def test_a_figure_comes_back_as_a_picture(session):
+    cell = (
+        "from course_utils import plots\nfig, ax = plots.figure()\nax.plot([1, 2])\nplots.show(fig, 'a line')"
+    )
+    outputs = session.run_cell(cell).outputs
+    assert set(outputs[0]["data"]) == {"text/plain", "image/png"}
+
+
+def test_a_cell_that_does_not_end_is_ended(zygote):
+    with zygote.session() as session:
+        with pytest.raises(SessionEnded, match=r"took more than 0.5 s"):
+            session.run_cell("while True: pass", seconds=0.5)
+        with pytest.raises(SessionEnded, match=r"took more than 0.5 s"):
+            session.run_cell("1")
+
+
+def test_a_cell_that_sleeps_is_ended_too(session):
+    with pytest.raises(SessionEnded, match=r"took more than 0.5 s"):
+        session.run_cell("import time; time.sleep(60)", seconds=0.5)
+
+
+def test_the_whole_has_a_limit(zygote):
+    with (
+        zygote.session(seconds=1) as session,
+        pytest.raises(SessionEnded, match="the whole took more than its time"),
+    ):
+        for _ in range(4):
+            session.run_cell("import time; time.sleep(0.5)")
+
+
+def test_a_process_that_ends_itself_has_ended(session):
+    with pytest.raises(SessionEnded, match="the process ended itself"):
+        session.run_cell("import os; os._exit(0)")
+
+
+def test_memory_over_the_limit_of_one_process_is_an_error_of_the_cell(session):
+    assert session.run_cell("b = bytearray(5 << 30)").error == "MemoryError: "
+
+
+def test_memory_over_the_limit_of_all_processes_is_not_had(session):
+    cell = """
+    import os, time
+    for _ in range(6):
+        if os.fork() == 0:
+            held = bytearray(600 << 20)
+            time.sleep(2)
+            os._exit(0)
+    print(sum(os.wait()[1] == 0 for _ in range(6)), "of six had it")
+    """
+    # a control group takes some of them, the warden all
+    try:
+        text = session.run_cell(cell, seconds=15).outputs[0]["text"]
+        assert int(text[0]) <= 3
+    except SessionEnded as error:
+        assert "more memory than it may" in str(error)
+
+
+def test_many_processes_end_the_submission_or_are_refused(zygote):
+    cell = """
+    import os, time
+    made = 0
+    while True:
+        try:
+            if os.fork() == 0:
+                time.sleep(20)
+                os._exit(0)
+            made += 1
+        except OSError:
+            break
+    print(made)
+    """
+    with zygote.session() as session:
+        try:
+            text = session.run_cell(cell, seconds=15).outputs[0]["text"]
+            assert int(text) <= 60
+        except SessionEnded as error:
+            assert "more processes than it may" in str(error)
+    with zygote.session() as session:
+        assert session.run_cell("1").error is None
+
+
+def test_a_zygote_that_died_is_started_anew_and_the_work_tried_once_more(zygote):
+    tries = []
+
+    def work(session):
+        tries.append(1)
+        if len(tries) == 1:
+            zygote._process.kill()
+            zygote._process.wait()
+        return session.run_cell("print(1)").outputs[0]["text"]
+
+    assert zygote.attempt(work) == "1\n"
+    assert len(tries) == 2
+
+
+def test_a_sandbox_that_cannot_start_is_the_graders_fault(tmp_path):
+    require_sandbox()
+    with pytest.raises(GraderFault, match="the sandbox did not start: .*No module named"):
+        Zygote(tmp_path).start()
+
+
+def test_without_a_sandbox_the_same_session(tmp_path):
+    folder = package.build(tmp_path / "student")
+    with Zygote(folder, sandbox=False, preload=()) as zygote, zygote.session() as session:
+        assert session.run_cell("print(1)").outputs[0]["text"] == "1\n"
+        assert session.run_cell("import course_utils.losses").error.startswith("ImportError")
+        with pytest.raises(SessionEnded, match="took more than"):
+            session.run_cell("while True: pass", seconds=0.3)
