@@ -38,9 +38,10 @@ full: setup
 	$(PY) measure
 	COURSE_SCALE=full $(PY) course
 
-# the service under load: 200 requests a second for a minute, then a small model
+# the service under load: 200 requests a second for a minute, then a small model; then grading, against nbgrader
 bench: setup
 	.venv/bin/python tests/benchmarks/bench_service.py
+	.venv/bin/python tests/benchmarks/bench_grading.py
 
 doctor: setup
 	$(PY) doctor
