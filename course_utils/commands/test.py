@@ -21,7 +21,7 @@ def run_tests(browser=False):
         [("the browser", ["tests", "-m", "browser"], "fast")]
         if browser
         else [
-            ("the suite", ["tests", "-m", "not browser", *workers, "loadgroup"], "fast"),
+            ("the suite", ["tests", "-m", "not browser", *workers, "loadscope"], "fast"),
             (
                 "solved notebooks, outputs compared",
                 ["--nbval", *nbval, *workers, "loadfile", *solved],

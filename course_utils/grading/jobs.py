@@ -6,6 +6,7 @@ gradebook. A worker keeps one warm sandbox.
 
 import atexit
 import contextlib
+import copy
 import functools
 import tempfile
 import time
@@ -102,8 +103,7 @@ def _grade(job, with_session):
     remarks += more
 
     def work(session, stand_in):
-        notebook = nbformat.from_dict(clean_notebook)  # a copy: work may be done twice
-        notebook = nbformat.reads(nbformat.writes(notebook), as_version=4)
+        notebook = copy.deepcopy(clean_notebook)  # work may be done twice
         verdicts = grade_cells(notebook, job.assignment, session, stand_in, job.seed, job.limits, job.only)
         return notebook, verdicts, session.ended
 
@@ -117,13 +117,13 @@ def _grade(job, with_session):
 
 
 def _written(notebook):
-    """The notebook as text, without the outputs of ordinary cells where it would be too large."""
-    text = nbformat.writes(notebook)
+    """The notebook as text (it was built here, and need not be validated), without the outputs of ordinary cells where it would be too large."""
+    text = nbformat.v4.writes(notebook)
     if len(text.encode()) > MAX_OUTPUT_BYTES:
         for cell in notebook.cells:
             if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade"):
                 cell.outputs = []
-        text = nbformat.writes(notebook)
+        text = nbformat.v4.writes(notebook)
     return text
 
 

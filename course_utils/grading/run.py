@@ -70,7 +70,7 @@ def grade_class(plan, say=print, progress=None, work=grade_job):
         work: from a `Job` to a `Result`; another one in tests.
 
     Returns:
-        The `Report`.
+        (the `Report`, the `Assignment`).
 
     Raises:
         ValueError: the plan cannot be followed (a missing folder, a gradebook that cannot be opened, ...).
@@ -88,7 +88,7 @@ def grade_class(plan, say=print, progress=None, work=grade_job):
             report.head["seed"] = secrets.randbits(32)
         run = _Run(plan, assignment, writer, report, say, checks_version(assignment))
         run.go(names, progress or (lambda done, total: None), work)
-    return report
+    return report, assignment
 
 
 def _names(plan):
@@ -227,29 +227,30 @@ class _Run:
 
     def _write_notebook(self, result, file, before, stamp):
         """Write the graded notebook; tests that were not decided now keep what stands in the file."""
+        text = result.notebook
+        if before or self.plan.never_lower:
+            text = self._merged(result, file, before)
+        _replace(file, text)
+        if stamp:
+            _replace(file.with_name("timestamp.txt"), stamp + "\n")
+
+    def _merged(self, result, file, before):
         notebook = nbformat.reads(result.notebook, as_version=4)
         tests = {
             self.assignment.tests[c.metadata.nbgrader.grade_id]: c
             for c in notebook.cells
             if c.metadata.get("nbgrader", {}).get("grade_id") in self.assignment.tests
         }
+        decided = {verdict.exercise: verdict for verdict in result.verdicts}
         if before:
             kept = nbformat.read(file, as_version=4)
-            outputs = {
-                c.metadata.nbgrader.grade_id: c.outputs
-                for c in kept.cells
-                if "nbgrader" in c.metadata and "outputs" in c
-            }
-            decided = {verdict.exercise for verdict in result.verdicts}
-            for id, cell in tests.items():
-                if id not in decided:
-                    cell.outputs = outputs[cell.metadata.nbgrader.grade_id]
-        for verdict in result.verdicts:
+            outputs = {c.id: c.outputs for c in kept.cells if "nbgrader" in c.metadata and "outputs" in c}
+            for id in set(tests) - set(decided):
+                tests[id].outputs = outputs[tests[id].id]
+        for id, verdict in decided.items():
             # a score that was kept from before must stand in the file as well
-            tests[verdict.exercise].outputs[-1].data["text/plain"] = repr(float(verdict.score))
-        _replace(file, nbformat.writes(notebook))
-        if stamp:
-            _replace(file.with_name("timestamp.txt"), stamp + "\n")
+            tests[id].outputs[-1].data["text/plain"] = repr(float(verdict.score))
+        return nbformat.writes(notebook)
 
 
 def _replace(file, text):

@@ -256,4 +256,5 @@ class Store:
 
         with self.engine.connect() as connection:
             result = connection.execute(query)
-            return pd.DataFrame(result.all(), columns=list(result.keys()))
+            # plain tuples: pandas asks each of SQLAlchemy's rows whether it is a dataclass, which takes it long to deny
+            return pd.DataFrame([tuple(row) for row in result], columns=list(result.keys()))
