@@ -18,7 +18,10 @@ def add_arguments(parser):
     parser.add_argument("folder", metavar="DIR", help="a folder that all can reach; made where it is missing")
     parser.add_argument("--roster", metavar="FILE.csv", help="students to enter into the gradebook")
     parser.add_argument(
-        "--gradebook", metavar="URL_OR_FILE", default="gradebook.db", help="for the roster (default: %(default)s)"
+        "--gradebook",
+        metavar="URL_OR_FILE",
+        default="gradebook.db",
+        help="for the roster (default: %(default)s)",
     )
 
 
@@ -48,7 +51,9 @@ def run_exchange(asked, course=ROOT):
         link.unlink(missing_ok=True)
         link.symlink_to(folder)
     print(f"exchange in {folder}; {link} leads there")
-    print(f"students set JUPYTER_CONFIG_PATH={settings.parent}, or get it with `make release EXCHANGE={folder}`")
+    print(
+        f"students set JUPYTER_CONFIG_PATH={settings.parent}, or get it with `make release EXCHANGE={folder}`"
+    )
     if asked.roster:
         try:
             count = enter_roster(asked.roster, database_url(asked.gradebook), course_id())

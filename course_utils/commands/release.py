@@ -62,9 +62,9 @@ c.CourseDirectory.course_id = "beyond-rlhf"
 """
 
 
-def run_release(asked):
-    """Write the bundle; returns 0."""
-    files = bundle(asked.exchange)
+def run_release(exchange=None):
+    """Write the bundle; returns 0. `exchange`: folder of nbgrader's exchange, for the students' settings."""
+    files = bundle(exchange)
     BUNDLE.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(BUNDLE, "w:gz") as archive:
         for name in sorted(files):
@@ -73,13 +73,6 @@ def run_release(asked):
             archive.addfile(about, io.BytesIO(files[name]))
     print(f"{BUNDLE}: {len(files)} files")
     return 0
-
-
-def add_arguments(parser):
-    """The command's options."""
-    parser.add_argument(
-        "--exchange", metavar="DIR", help="folder of nbgrader's exchange, for the students' settings"
-    )
 
 
 def bundle(exchange=None):

@@ -8,7 +8,10 @@ def add_arguments(parser):
     parser.add_argument("assignment", metavar="ASSIGNMENT")
     parser.add_argument("--submitted", metavar="DIR", default="submitted", help="default: %(default)s")
     parser.add_argument(
-        "--threshold", type=float, default=0.8, help="share that two cells have in common (default: %(default)s)"
+        "--threshold",
+        type=float,
+        default=0.8,
+        help="share that two cells have in common (default: %(default)s)",
     )
 
 
