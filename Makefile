@@ -6,7 +6,7 @@ PY = .venv/bin/python -m course_utils
 # libgomp's threads spin while they wait; on shared cores that costs a factor of 2 to 6.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: setup course lab test test-browser notebooks full bench doctor lint model
+.PHONY: setup course lab test test-browser notebooks full grade bench doctor lint model
 
 setup: .venv/installed
 
@@ -37,6 +37,10 @@ notebooks: setup
 full: setup
 	$(PY) measure
 	COURSE_SCALE=full $(PY) course
+
+# make grade ASSIGNMENT=02-dpo-from-scratch OPTIONS='--never-lower'
+grade: setup
+	$(PY) grade $(ASSIGNMENT) --submitted submitted --gradebook gradebook.db --out autograded $(OPTIONS)
 
 # the service under load: 200 requests a second for a minute, then a small model; then grading, against nbgrader
 bench: setup

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from course_utils.commands import grade, report, retrain, serve
+from course_utils.commands import grade, mutants, report, retrain, serve
 from course_utils.commands.paths import assignments
 
 
@@ -28,6 +28,9 @@ def main(arguments=None):
         commands.add_parser("retrain", help="retrain on a month's votes and say whether it may go out")
     )
     grade.add_arguments(commands.add_parser("grade", help="grade a class's submissions in a sandbox"))
+    mutants.add_arguments(
+        commands.add_parser("mutants", help="test an assignment's checks with right and wrong answers")
+    )
     commands.add_parser("doctor", help="say what is missing on this machine and how to mend it")
     asked = parser.parse_args(arguments)
 
@@ -59,6 +62,10 @@ def main(arguments=None):
         return retrain.run_retraining(asked)
     if asked.command == "grade":
         return grade.run_grading(asked)
+    if asked.command == "mutants":
+        if asked.assignment not in assignments():
+            parser.error(f"no assignment {asked.assignment!r}; there are {', '.join(assignments())}")
+        return mutants.run_mutants(asked)
     if asked.command == "lab":
         from course_utils.commands.lab import open_lab
 
