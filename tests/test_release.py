@@ -72,7 +72,7 @@ def test_anchor_answers_and_the_audits_verdicts_are_nowhere(texts):
                 ]
     assert len(final_quiz.CLAIMS) >= 40
     claims = "\n".join(text for path, text in texts.items() if "quiz_claims" in path)
-    assert not [claim.id for claim in final_quiz.CLAIMS if claim.why in claims]
+    assert not [claim.id for claim in final_quiz.CLAIMS if len(claim.why) > 20 and claim.why in claims]
     assert not [slip for claim in final_quiz.CLAIMS for slip in claim.slips if slip.sentence in everything]
 
 
