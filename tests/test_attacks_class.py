@@ -152,7 +152,9 @@ def hashes(folder):
         *(ROOT / "course_utils").rglob("*.py"),
         *(ROOT / "solutions").rglob("*.ipynb"),
     ]
-    return {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file() and not f.is_symlink()}
+    return {
+        f: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file() and not f.is_symlink()
+    }
 
 
 def test_the_honest_ones_get_their_points(graded):
