@@ -4,12 +4,13 @@ The meaning is that of nbgrader's own SaveAutoGrades: a test gets its automatic 
 hand stays, and is marked for another look.
 """
 
+import contextlib
+import os
 import warnings
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.preprocessors import SaveCells
-from nbgrader.utils import setenv
 from sqlalchemy.exc import SAWarning
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -45,8 +46,7 @@ class Writer:
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
-            # a new gradebook asks a program of the virtual environment, alembic, by its bare name
-            with setenv(PATH=kernel_environment()["PATH"]):
+            with _programs_found():
                 self.book = Gradebook(url, course_id())
         except Exception as error:
             raise ValueError(f"gradebook: {url} cannot be opened: {error}") from error
@@ -135,6 +135,19 @@ class Writer:
     def forget(self):
         """Let go of what the session remembers of the submissions written so far, so that memory stays flat."""
         self.book.db.expunge_all()
+
+
+@contextlib.contextmanager
+def _programs_found():
+    """Within, the virtual environment's programs are in PATH: a new gradebook calls one, alembic, by its bare name."""
+    before = os.environ.get("PATH")
+    os.environ["PATH"] = kernel_environment()["PATH"]
+    try:
+        yield
+    finally:
+        os.environ.pop("PATH")
+        if before is not None:
+            os.environ["PATH"] = before
 
 
 def _known(cell):
