@@ -1,8 +1,10 @@
 """Grading a class: what is written where, on submissions whose cells run in this process."""
 
+import contextlib
 import functools
 import json
 import os
+import time
 from dataclasses import replace
 
 import nbformat
@@ -24,9 +26,10 @@ from grading_class import (
 from nbgrader.api import Gradebook
 from nbgrader.utils import determine_grade, is_grade
 
-from course_utils.grading import run
+from course_utils.grading import jobs, run
 from course_utils.grading.jobs import run_job
 from course_utils.grading.run import Plan, grade_class
+from course_utils.grading.steps import Limits
 
 LOAD = functools.cache(run.load_assignment)
 ALEMBIC = functools.cache(nbgrader.api.get_alembic_version)
@@ -150,6 +153,21 @@ def test_a_fault_of_the_graders_leaves_no_score(tmp_path, classroom):
     assert gradebook_scores(tmp_path) == {"b": POINTS}
     entries, _ = classroom()  # the next run does what is left
     assert entries["a"]["score"] == POINTS
+
+
+def test_a_grader_that_does_not_get_on_is_woken(monkeypatch):
+    """Not the submission's time, which the sandbox limits, but a comparison out here that never ends."""
+
+    def judging_for_ever(job, work):
+        with contextlib.suppress(Exception):  # as a check does
+            while True:
+                time.sleep(0.01)
+
+    monkeypatch.setattr(jobs, "_zygote", lambda sandbox: None)
+    monkeypatch.setattr(jobs, "_with_sandbox", judging_for_ever)
+    data = nbformat.writes(answered()).encode()
+    result = jobs.grade_job(jobs.Job("a", LOAD(NAME), data, 0, Limits(notebook=0.05)))
+    assert result.status == "ungraded" and "no verdict after 0.5 s" in result.reason
 
 
 def counted(work=grade_here):

@@ -8,7 +8,9 @@ import atexit
 import contextlib
 import copy
 import functools
+import signal
 import tempfile
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from course_utils.grading.reading import Unreadable, parse
 from course_utils.grading.sanitise import sanitise
 from course_utils.grading.steps import Limits, Verdict, grade_cells, nothing_earned
 
+_PATIENCE = 10  # times a notebook's limit; the sandbox itself ends it after five
 MAX_OUTPUT_BYTES = 20 * 2**20  # of a graded notebook's file
 
 
@@ -72,7 +75,8 @@ def grade_job(job):
     """Grade one submission in this process's sandbox; never raises for what a submission does."""
     with contextlib.suppress(BaseException):  # told below, as what it costs this submission
         _zygote(job.sandbox)  # the start is nobody's time
-    return run_job(job, _with_sandbox)
+    with _alarm(_PATIENCE * job.limits.notebook):
+        return run_job(job, _with_sandbox)
 
 
 def run_job(job, with_session):
@@ -138,6 +142,29 @@ def _words(error):
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({last[0].filename.rsplit('/', 1)[-1]}, line {last[0].lineno})" if last else ""
     return f"{type(error).__name__}: {error}"[:500] + where
+
+
+class _Stuck(BaseException):
+    """The grader itself does not get on with a submission; no `Exception`, which a check would take for a finding."""
+
+
+@contextlib.contextmanager
+def _alarm(seconds):
+    """Within, `_Stuck` is raised after so many seconds; only a main thread can be woken."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(number, frame):
+        raise _Stuck(f"no verdict after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # ---- the sandbox of this process ----
