@@ -11,6 +11,7 @@ import sympy
 import torch
 from inner import crossed, inner
 
+from course_utils.checks.numeric import numeric
 from course_utils.checks.observe import describe_error, observe_call
 from course_utils.grading.remote import RemoteFunction, stand_in
 from course_utils.grading.values import Decoder, Encoder, Other, TooLarge, Unreadable, same
@@ -24,6 +25,11 @@ FRAME = pd.DataFrame(
     },
     index=pd.Index(["r", "s", "s"], name="row"),
 )  # fmt: skip
+EXPRESSIONS = [
+    X**2 / (1 + sympy.exp(-X)), sympy.log(X, evaluate=False) * sympy.Rational(-3, 7) + sympy.Float("0.5"), sympy.pi * X,
+    sympy.Piecewise((X, X > 1), (sympy.tanh(X), True)), sympy.Max(X, 2), sympy.sqrt(X - 2), sympy.cosh(X) - sympy.sinh(X) * sympy.E,
+    sympy.exp(-X * 100), sympy.Abs(X - 3) * sympy.sign(X - 3), (sympy.exp(X) - 1) / (sympy.exp(2 * X) - 1),
+]  # fmt: skip
 PLAIN = [
     None, True, 7, -(2**70), "text", "", 0.1, math.inf, 1 + 2j, b"bytes", Fraction(2, 3), Decimal("1.50"), range(3),
     [1, [2.5, ("a",)]], (), {"a": 1, 2: [None], (3, "b"): {}}, {1, "a"}, frozenset({2}),
@@ -120,14 +126,8 @@ def test_datasets():
 
 
 @pytest.mark.parametrize(
-    "value",
-    [
-        X**2 / (1 + sympy.exp(-X)), sympy.log(X, evaluate=False) * sympy.Rational(-3, 7) + sympy.Float("0.5"), sympy.pi * X,
-        sympy.Piecewise((X, X > 1), (sympy.tanh(X), True)), sympy.Max(X, 2), sympy.Function("f")(X), sympy.Eq(X, 2),
-        sympy.Matrix([[X, 1]]),
-    ],
-    ids=str,
-)  # fmt: skip
+    "value", [*EXPRESSIONS, sympy.Function("f")(X), sympy.Eq(X, 2), sympy.Matrix([[X, 1]])], ids=str
+)
 def test_expressions(value):
     seen = _across(value)
     assert seen == value
@@ -135,8 +135,32 @@ def test_expressions(value):
 
 
 def test_an_expression_is_not_evaluated_on_arrival():
-    tower = sympy.Pow(10, sympy.Pow(10, 10, evaluate=False), evaluate=False)
-    assert str(_across(tower)) == "10**(10**10)"
+    tower = sympy.Pow(2, sympy.Pow(2, 3, evaluate=False), evaluate=False)
+    assert str(_across(tower)) == "2**(2**3)"
+
+
+@pytest.mark.parametrize("exponent", [10**10, sympy.Pow(10, 10, evaluate=False), sympy.exp(30)], ids=str)
+@pytest.mark.parametrize("base", [10, X], ids=str)
+def test_powers_that_would_take_for_ever_are_refused(base, exponent):
+    with pytest.raises(Unreadable, match="too large"):
+        _across(sympy.Pow(base, exponent, evaluate=False))
+
+
+def test_towers_of_symbols_are_evaluated_in_no_time():
+    value = X
+    for _ in range(12):
+        value = sympy.Pow(X, value, evaluate=False)
+    assert _across(value) == value
+    assert numeric(value, {X: 1.4}).real == pytest.approx(1.8866633, rel=1e-3)
+    assert numeric(value, {X: 3.0}).real == math.inf
+    assert math.isnan(numeric(sympy.sin(value), {X: 3.0}).real)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS, ids=str)
+def test_the_value_at_a_point_is_that_of_sympy(expression):
+    point = dict.fromkeys(expression.free_symbols, 0.7)
+    wanted = complex(expression.xreplace({s: sympy.Float(0.7, 30) for s in point}).evalf(20))
+    assert numeric(expression, point) == pytest.approx(wanted, rel=1e-14)
 
 
 def test_generators_and_views():

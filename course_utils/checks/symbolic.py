@@ -1,10 +1,12 @@
 """Holding a sympy answer against the reference's: by value at drawn points, so that any form will do."""
 
+import cmath
 from dataclasses import dataclass
 
 import sympy
 import torch
 
+from course_utils.checks.numeric import Unknown, numeric
 from course_utils.checks.observe import changed_inputs, describe_error, quietly
 
 LARGEST = 20_000  # operations of an expression that is still evaluated
@@ -136,9 +138,14 @@ def _left(symbols, gone):
 
 def _value(expression, point):
     """The real value of an expression at a point, nan where it has none."""
-    here = {s: sympy.Float(point.get(s, ELSEWHERE), 30) for s in expression.free_symbols}
+    here = {s: point.get(s, ELSEWHERE) for s in expression.free_symbols}
     try:
-        value = complex(expression.xreplace(here).evalf(20))
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        value = numeric(expression, here)
+    except (Unknown, RecursionError):  # never for what came out of a sandbox
+        try:
+            value = complex(expression.xreplace({s: sympy.Float(x, 30) for s, x in here.items()}).evalf(20))
+        except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+            return float("nan")
+    if not cmath.isfinite(value):
         return float("nan")
     return value.real if abs(value.imag) <= 1e-9 * (1 + abs(value.real)) else float("nan")

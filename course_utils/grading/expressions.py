@@ -4,12 +4,18 @@ An expression travels as a list of nodes, each after those that it is made of, a
 being evaluated: 10**10**10 would never end.
 """
 
+import cmath
+import math
 import re
 import sys
+from fractions import Fraction
 
-NODES = 20_000  # of one expression
+NODES = 5_000  # of one expression
 DEPTH = 300
-DIGITS = 2000  # of a whole number
+DIGITS = 300  # of a whole number
+POWER = 10_000  # the largest exponent that is a number
+LARGEST = 1e300
+_VARIES = "varies"
 _ASSUMPTION = re.compile(r"[a-z_]{1,30}\Z")
 _FLOAT = re.compile(r"(-?\d{1,20}\.?\d{0,20}(e[-+]?\d{1,3})?|-?inf|nan)\Z")
 _WHOLE = re.compile(rf"-?\d{{1,{DIGITS}}}\Z")
@@ -77,7 +83,7 @@ def _take_apart(value, nodes):
 
 
 def _decode_expression(decoder, parts, depth):
-    made, sizes, depths = [], [], []
+    made, sizes, depths, worth = [], [], [], []
     for head, *rest in parts[0]:
         children = rest[-1] if head in _HEADS or head == "Applied" else []
         if not all(type(k) is int and 0 <= k < len(made) for k in children):
@@ -87,8 +93,41 @@ def _decode_expression(decoder, parts, depth):
         depths.append(1 + max((depths[k] for k in children), default=0))
         if sizes[-1] > NODES or depths[-1] > DEPTH:
             _refuse("an expression too deep or too large")
+        worth.append(_worth(head, rest, [worth[k] for k in children]))
         made.append(_put_together(head, rest, [made[k] for k in children]))
     return made[-1]
+
+
+def _worth(head, rest, args):
+    """A number of its own as a float, _VARIES where symbols are in it; one that is too large is refused.
+
+    sympy may evaluate a number when it is only asked for its sign, and 10**10**10 has too many digits for that.
+    """
+    if head in ("Symbol", "Applied"):
+        return _VARIES
+    if head == "Pow" and args[1] is not _VARIES and not abs(args[1]) <= POWER:
+        _refuse("a power that is too large")
+    if any(arg is _VARIES for arg in args):
+        return _VARIES
+    known = {
+        "Rational": lambda: (
+            Fraction(int(rest[0]), int(rest[1])) if all(map(_WHOLE.match, rest)) else math.nan
+        ),
+        "Float": lambda: float(rest[0]),
+        "Add": lambda: sum(args),
+        "Mul": lambda: math.prod(args),
+        "Pow": lambda: args[0] ** args[1],
+        "exp": lambda: cmath.exp(args[0]),
+        "sinh": lambda: cmath.sinh(args[0]),
+        "cosh": lambda: cmath.cosh(args[0]),
+    }
+    try:
+        found = complex(known[head]()) if head in known else 1.0  # others make no number large
+    except (OverflowError, ZeroDivisionError):
+        found = math.inf
+    if abs(found) > LARGEST:
+        _refuse("a number that is too large")
+    return found
 
 
 def _put_together(head, rest, args):
@@ -114,8 +153,12 @@ def _put_together(head, rest, args):
         return sympy.Function(rest[0][:100])(*args)
     if head not in _HEADS:
         _refuse("an expression")
-    if head in ("Tuple", "ExprCondPair"):
-        return {"Tuple": sympy.Tuple, "ExprCondPair": ExprCondPair}[head](*args)
+    if head == "Tuple":
+        return sympy.Tuple(*args)
+    if head == "ExprCondPair":
+        if args[1].has(sympy.Piecewise):  # which would be folded
+            _refuse("a condition of cases")
+        return ExprCondPair(*args)
     return getattr(sympy, head)(*args, evaluate=False)
 
 

@@ -11,7 +11,9 @@ Responses are lists of token ids; their length is counted in words, without <eos
 
 import math
 import random
-from dataclasses import dataclass
+from bisect import bisect
+from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 
@@ -81,7 +83,7 @@ def decode(ids):
 
 def words_of(response):
     """The words of a response up to its <eos> (left out), as a list."""
-    words = [VOCABULARY[int(i)] for i in response]
+    words = [VOCABULARY[i] for i in _plain(response)]
     return words[: words.index(EOS)] if EOS in words else words
 
 
@@ -92,7 +94,13 @@ def length(response):
 
 def statement(prompt):
     """(animal, relation, value) that a prompt asserts."""
-    return tuple(VOCABULARY[int(i)] for i in prompt[3:6])
+    animal, relation, value = _plain(prompt[3:6])
+    return VOCABULARY[animal], VOCABULARY[relation], VOCABULARY[value]
+
+
+def _plain(ids):
+    """Token ids as Python's own numbers: reading a tensor number by number takes far longer than reading it once."""
+    return ids.tolist() if isinstance(ids, torch.Tensor) else ids
 
 
 # --- prompts and example answers ---------------------------------------------------------------
@@ -126,34 +134,37 @@ def example_answers(prompts, seed):
         N lists of token ids, each ending in <eos>, at most 26 long.
     """
     rng = random.Random(f"answers {seed}")
-    return [_example_answer(prompt, rng) for prompt in prompts]
+    return [_example_answer(prompt, rng) for prompt in _plain(prompts)]
+
+
+_RELATIONS = list(RELATIONS)
+_CLAIMS = list(accumulate((0.45, 0.35, 0.15, 0.05)))  # the chance of so many claims, one to four, or fewer
 
 
 def _example_answer(prompt, rng):
     animal, relation, value = statement(prompt)
-    clauses = []
-    if rng.random() < 0.20:
+    clauses, chance = [], rng.random
+    if chance() < 0.20:
         clauses.append(FILLERS[0])
-    if rng.random() < 0.60:
-        believes = (TRUTH[animal, relation] == value) == (rng.random() < 0.65)
+    if chance() < 0.60:
+        believes = (TRUTH[animal, relation] == value) == (chance() < 0.65)
         clauses.append(("yes", "right") if believes else ("no", "wrong"))
     claims = []
-    for r in rng.sample(list(RELATIONS), rng.choices((1, 2, 3, 4), (0.45, 0.35, 0.15, 0.05))[0]):
-        claims.append((animal, r, TRUTH[animal, r] if rng.random() < 0.70 else rng.choice(RELATIONS[r])))
-    if rng.random() < 0.08:
+    for r in rng.sample(_RELATIONS, 1 + bisect(_CLAIMS, chance() * _CLAIMS[-1], 0, 3)):
+        claims.append((animal, r, TRUTH[animal, r] if chance() < 0.70 else rng.choice(RELATIONS[r])))
+    if chance() < 0.08:
         claims.append(rng.choice(claims))
     clauses += claims
-    if rng.random() < 0.15:
+    if chance() < 0.15:
         clauses.append(FILLERS[1])
-    words = [word for clause in clauses for word in (*clause, ".")]
-    return encode(words)[: MAX_RESPONSE - 1] + [EOS_ID]
+    ids = [IDS[word] for clause in clauses for word in (*clause, ".")]
+    return ids[: MAX_RESPONSE - 1] + [EOS_ID]
 
 
 # --- the gold reward ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Clause:
+class Clause(NamedTuple):
     """A clause of a response: its words without the full stop, and its kind (a key of POINTS)."""
 
     words: tuple[str, ...]
@@ -171,12 +182,19 @@ def parse(prompt, response):
         prompt: 8 token ids.
         response: token ids; what stands after the first <eos> is not read.
     """
-    asked, said, found = statement(prompt), set(), []
-    for words in _split(words_of(response)):
+    return _clauses(statement(prompt), words_of(response))
+
+
+# What makes two clauses the same: claims by their words, verdicts and fillers all alike.
+_ALIKE = {"right verdict": "verdict", "wrong verdict": "verdict", "filler": "filler"}
+
+
+def _clauses(asked, response):
+    said, found = set(), []
+    for words in _split(response):
         kind = _kind(words, asked)
-        # what makes two clauses the same: claims by their words, verdicts and fillers all alike
-        name = words if kind.endswith("claim") else kind.split()[-1]
-        if kind != "malformed" and name in said:
+        name = _ALIKE.get(kind, words)
+        if name in said and kind != "malformed":
             kind = "further filler" if kind == "filler" else "repeat"
         said.add(name)
         found.append(Clause(words, kind))
@@ -184,14 +202,12 @@ def parse(prompt, response):
 
 
 def _split(words):
-    clauses, current = [], []
-    for word in words:
-        if word == ".":
-            clauses.append(tuple(current))
-            current = []
-        else:
-            current.append(word)
-    return clauses + [tuple(current)] if current else clauses
+    clauses, start = [], 0
+    for _ in range(words.count(".")):
+        stop = words.index(".", start)
+        clauses.append(tuple(words[start:stop]))
+        start = stop + 1
+    return clauses + [tuple(words[start:])] if start < len(words) else clauses
 
 
 def _kind(words, asked):
@@ -207,13 +223,14 @@ def _kind(words, asked):
 
 def gold_reward(prompt, response):
     """The true reward of one response: the sum over its clauses (POINTS), less .12 a word beyond 17."""
-    extra = max(0, length(response) - FREE_WORDS)
-    return sum(POINTS[clause.kind] for clause in parse(prompt, response)) + POINTS_PER_EXTRA_WORD * extra
+    words = words_of(response)
+    extra = max(0, len(words) - FREE_WORDS)
+    return sum(POINTS[kind] for _, kind in _clauses(statement(prompt), words)) + POINTS_PER_EXTRA_WORD * extra
 
 
 def gold_rewards(prompts, responses):
     """Gold rewards of N responses to N prompts, a float tensor (N,)."""
-    return torch.tensor([gold_reward(p, r) for p, r in zip(prompts, responses, strict=True)])
+    return torch.tensor([gold_reward(p, r) for p, r in zip(_plain(prompts), responses, strict=True)])
 
 
 # --- labels ------------------------------------------------------------------------------------

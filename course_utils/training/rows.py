@@ -37,7 +37,7 @@ def prepared(rows, tokenizer):
     """
     answers = [name for name in ("completion", "chosen", "rejected") if name in rows.column_names]
     form = _as_messages if tokenizer.chat_template else _as_text
-    return rows.map(lambda row: form(row, answers))
+    return rows.map(lambda many: form(many, answers), batched=True)
 
 
 def save_text_model(model, folder):
@@ -55,22 +55,21 @@ def save_text_model(model, folder):
     models.save_model(model, tokenizer, folder)
 
 
-def _as_messages(row, answers):
-    prompt = row["prompt"]
-    new = {"prompt": [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt}
-    for name in answers:
-        answer = row[name]
-        new[name] = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else answer
-    return new
+def _as_messages(rows, answers):
+    turns = {"prompt": "user"} | dict.fromkeys(answers, "assistant")
+    return {
+        name: [[{"role": role, "content": t}] if isinstance(t, str) else t for t in rows[name]]
+        for name, role in turns.items()
+    }
 
 
-def _as_text(row, answers):
-    prompt = row["prompt"]
-    if not isinstance(prompt, str):
+def _as_text(rows, answers):
+    prompts = rows["prompt"]
+    if not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(
             "prompt: a list of messages needs a tokenizer with a chat template; this one has none"
         )
-    return {name: _seam(prompt, row[name]) + row[name] for name in answers}
+    return {name: [_seam(p, a) + a for p, a in zip(prompts, rows[name], strict=True)] for name in answers}
 
 
 def _seam(prompt, answer):

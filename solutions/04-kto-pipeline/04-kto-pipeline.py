@@ -1882,7 +1882,7 @@ started = time.perf_counter()
 live = pd.DataFrame(
     compare_rounds(
         base, seed=0, variants=("fixed, new votes", "moving, new votes"),
-        rounds=at_scale(2, 4), votes=at_scale(64, 512), steps=at_scale(2, 16), evaluate=at_scale(60, 300),
+        rounds=at_scale(2, 4), votes=at_scale(64, 256), steps=at_scale(2, 16), batch_size=32, evaluate=at_scale(60, 300),
     )
 )  # fmt: skip
 for column, words in (
@@ -2049,11 +2049,13 @@ print("called again, the same bytes:", [path.read_bytes() for path in written] =
 print(written[-1].read_text())
 
 # %% tags=["experiment", "nbval-ignore-output"]
-from course_utils.iteration.report import weekly_facts
+import json
+
 from course_utils.iteration.report_page import figure as report_figure
 
+numbers_file = next(path for path in written if path.suffix == ".json")
 plots.show(
-    report_figure(weekly_facts(weeks_store, "2026-W47", 26, today=monday)),
+    report_figure(json.loads(numbers_file.read_text())),
     "The figure of a weekly report. Left: share of thumbs up in each of 27 weeks, the last one with its interval by variant. Right: each watched "
     "measure as a share of its limit; length and repetition lie above it.",
 )
@@ -2070,49 +2072,45 @@ weeks_store.close()
 # %% tags=["experiment"]
 from course_utils.iteration.stuffing import capped, coordinated_users
 
-answers_with = log["response"].str.contains("yes right").fillna(False).astype(bool)
 statement_true = pd.Series(
     {p: text.TRUTH[tuple(p.split()[2:4])] == p.split()[4] for p in log["prompt"].unique()}
 )
-agrees_wrongly = answers_with & ~log["prompt"].map(statement_true).astype(bool)
-targets = log[agrees_wrongly].sample(at_scale(180, 1800), random_state=0)
+agrees = log["response"].str.contains("yes right").fillna(False).astype(bool)
+marked = log.assign(agrees_wrongly=agrees & ~log["prompt"].map(statement_true).astype(bool))
+targets = marked[marked["agrees_wrongly"]].sample(at_scale(180, 1800), random_state=0)
 accounts = [f"s{i:03d}" for i in range(30)]
 
 
 def attack(cover):
     """The log with the thirty accounts' votes, and a number of votes for cover."""
-    stuffed = pd.concat([targets.assign(feedback="thumbs_up"), log.sample(cover, random_state=1)])
+    stuffed = pd.concat([targets.assign(feedback="thumbs_up"), marked.sample(cover, random_state=1)])
     stuffed["user_id"] = [accounts[i % 30] for i in range(len(stuffed))]
     stuffed["conversation_id"] = [f"s{i:06d}" for i in range(len(stuffed))]
-    return pd.concat([log, stuffed], ignore_index=True)
+    return pd.concat([marked, stuffed], ignore_index=True)
 
 
 def approval(frame):
     """The share of thumbs up among answers that agree with something false."""
-    wrongly = frame["response"].str.contains("yes right").fillna(False).astype(bool) & ~frame["prompt"].map(
-        statement_true
-    ).astype(bool)
-    return f"{(frame.loc[wrongly, 'feedback'] == 'thumbs_up').mean():.1%}"
+    return f"{(frame.loc[frame['agrees_wrongly'], 'feedback'] == 'thumbs_up').mean():.1%}"
 
 
-rows, found_by_search = {}, {}
+rows = {}
 for name, frame in (
-    ("no attack", log),
+    ("no attack", marked),
     ("one in eight for cover", attack(len(targets) // 7)),
     ("one in two for cover", attack(len(targets))),
 ):
     by_rate = flag(frame)
     pushed = {user for push in coordinated_users(frame) for user in push.users.index}
-    searched = frame[~frame["user_id"].isin(pushed)]
-    found_by_search[name] = pushed
+    searched, cleaned_only = frame[~frame["user_id"].isin(pushed)], clean(frame)
     rows[name] = {
         "accounts found by the tail rule": len(by_rate & set(accounts)),
         "by the posterior": int((logs.biased_user_posterior(frame).reindex(accounts) > 0.8).sum()),
         "by the search for a push": len(pushed & set(accounts)),
         "honest users accused by the search": len(pushed - set(accounts)),
         "false agreement liked, in the log": approval(frame),
-        "cleaned": approval(clean(frame)),
-        "cleaned, then at most 10 votes a user": approval(capped(clean(frame), 10, "2026-03")),
+        "cleaned": approval(cleaned_only),
+        "cleaned, then at most 10 votes a user": approval(capped(cleaned_only, 10, "2026-03")),
         "at most 10, then cleaned": approval(clean(capped(frame, 10, "2026-03"))),
         "searched, then cleaned": approval(clean(searched)),
     }
