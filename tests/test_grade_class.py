@@ -163,7 +163,7 @@ def test_a_grader_that_does_not_get_on_is_woken(monkeypatch):
             while True:
                 time.sleep(0.01)
 
-    monkeypatch.setattr(jobs, "_zygote", lambda sandbox: None)
+    monkeypatch.setattr(jobs, "_zygote", lambda sandbox, thread: None)
     monkeypatch.setattr(jobs, "_with_sandbox", judging_for_ever)
     data = nbformat.writes(answered()).encode()
     result = jobs.grade_job(jobs.Job("a", LOAD(NAME), data, 0, Limits(notebook=0.05)))
@@ -232,7 +232,7 @@ def test_regrading_touches_one_exercise_and_says_what_changed(tmp_path, classroo
     assert entries["a"]["score"] == POINTS and "a: kl-divergence 3 -> 6" in said
 
 
-def test_what_a_person_graded_stays(tmp_path, classroom):
+def test_what_a_person_graded_stays(tmp_path, classroom, monkeypatch):
     name = "01-derivation"
     notebook = answered(name)
     cells_of(notebook)["practice-1"].source = "Because it cancels."
@@ -241,6 +241,7 @@ def test_what_a_person_graded_stays(tmp_path, classroom):
     entries, _ = classroom(assignment=name)
     total = sum(e["score"] for e in entries["a"]["exercises"].values())
     assert total == entries["a"]["score"] == entries["a"]["max_score"] - 10
+    worth = entries["a"]["exercises"]["optimal-policy"]["max_score"]
     assert entries["a"]["by_hand"] == ["practice-1"] and entries["blank"]["by_hand"] == []
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
         grade = book.find_grade("practice-1", name, name, "a")
@@ -250,11 +251,18 @@ def test_what_a_person_graded_stays(tmp_path, classroom):
         test = book.find_grade("test-optimal-policy", name, name, "a")
         test.manual_score = 1.0
         book.db.commit()
+    monkeypatch.setattr(run, "checks_version", lambda assignment: "all mended")
+    assert classroom(assignment=name)[0]["a"]["score"] == total + 7.5 - worth + 1  # graded anew as a whole
     entries, _ = classroom(assignment=name, regrade="optimal-policy")
-    worth = entries["a"]["exercises"]["optimal-policy"]["max_score"]
     assert entries["a"]["score"] == total + 7.5 - worth + 1
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
         assert not book.find_grade("practice-1", name, name, "a").needs_manual_grade
+    notebook.cells[0].source += "!"  # another notebook: a person has to look again
+    hand_in(tmp_path / "submitted", "a", notebook, name)
+    classroom(assignment=name)
+    with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
+        grade = book.find_grade("practice-1", name, name, "a")
+        assert grade.needs_manual_grade and grade.manual_score == 7.5
 
 
 def test_names_and_dates_of_any_kind(tmp_path, classroom):

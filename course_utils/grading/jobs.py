@@ -1,7 +1,7 @@
 """One submission as a job: bytes in, plain data out, so that it can run in any process on any machine.
 
 Whoever runs jobs reads no submission and writes no result; that is done by the one process that also owns the
-gradebook. A worker keeps one warm sandbox.
+gradebook. A worker keeps one warm sandbox (in a Dask worker with threads, each of them).
 """
 
 import atexit
@@ -74,7 +74,7 @@ class Result:
 def grade_job(job):
     """Grade one submission in this process's sandbox; never raises for what a submission does."""
     with contextlib.suppress(BaseException):  # told below, as what it costs this submission
-        _zygote(job.sandbox)  # the start is nobody's time
+        _zygote(job.sandbox, threading.get_ident())  # the start is nobody's time
     with _alarm(_PATIENCE * job.limits.notebook):
         return run_job(job, _with_sandbox)
 
@@ -174,13 +174,13 @@ def _with_sandbox(job, work):
     # imported here: reading and reporting need none of it
     from course_utils.grading.remote import stand_in
 
-    zygote = _zygote(job.sandbox)
+    zygote = _zygote(job.sandbox, threading.get_ident())
     return zygote.attempt(lambda session: work(session, stand_in), seconds=job.limits.notebook)
 
 
 @functools.cache
-def _zygote(sandbox):
-    """The warm sandbox of this process, started when it is first asked for."""
+def _zygote(sandbox, thread):
+    """The warm sandbox of a thread of this process, started when it is first asked for."""
     from course_utils.grading import package
     from course_utils.grading.sealed import Zygote
 

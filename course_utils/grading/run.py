@@ -119,6 +119,10 @@ class _Run:
     def __init__(self, plan, assignment, writer, report, say, version):
         self.plan, self.assignment, self.writer, self.report = plan, assignment, writer, report
         self.say, self.version, self.seed = say, version, report.head["seed"]
+        cells = (
+            assignment.cells[name].metadata.nbgrader for name in (*assignment.tests, *assignment.by_hand)
+        )
+        self.most = float(sum(mark.points for mark in cells))
         self.read = {}  # what is under way: student -> (folder name, digest, exchange's files, whether whole)
 
     def go(self, names, progress, work):
@@ -176,23 +180,23 @@ class _Run:
         name, digest, beside, whole = self.read.pop(result.student)
         about = {"seed": self.seed, "notebook": digest, "checks": self.version}
         try:
-            made = self._written(result, name, beside, whole) | about
+            made = self._written(result, name, beside, whole, digest) | about
         except (OSError, SQLAlchemyError, ValueError) as error:  # a full disk, a database that went away
             self.writer.book.db.rollback()
             lost = Result(result.student, "ungraded", f"it could not be written: {error}"[:500])
-            made = entry(lost, None, None, []) | about
+            made = entry(lost, None, self.most, []) | about
         self.report.put(made)
         if made["reason"]:
             self.say(f"{result.student}: {made['status']}: {made['reason']}")
         self.writer.forget()
 
-    def _written(self, result, name, beside, whole):
+    def _written(self, result, name, beside, whole, digest):
         old = self.writer.scores(result.student)
         if not result.verdicts:
             if result.status == "failed":
                 self.writer.book.update_or_create_student(result.student)
             if old is None or result.status == "ungraded":
-                return entry(result, None, None, [])
+                return entry(result, None, self.most, [])
             kept = replace(result, reason=f"{result.reason}; the gradebook keeps the earlier grade")
             return entry(kept, *self.writer.total(result.student), [])
         verdicts = [self._never_lower(v, old) for v in result.verdicts] if old else result.verdicts
@@ -208,7 +212,8 @@ class _Run:
         before = {} if whole else self.report.entries[result.student]["exercises"]
         if result.notebook:
             self._write_notebook(result, self._file(name), before, beside)
-        self.writer.write(result.student, verdicts, result.untouched, when, whole)
+        new = self.report.entries.get(result.student, {}).get("notebook") != digest
+        self.writer.write(result.student, verdicts, result.untouched, when, whole, new)
         waiting = [name for name in self.assignment.by_hand if name not in result.untouched]
         made = entry(result, *self.writer.total(result.student), waiting)
         return made | {"exercises": before | made["exercises"]}
