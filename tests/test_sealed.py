@@ -1,12 +1,13 @@
 """A zygote in the sandbox and its sessions: cells run, questions are answered, limits end what is over them."""
 
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 from sandbox import require_sandbox
 
-from course_utils.grading import package
+from course_utils.grading import bubblewrap, package
 from course_utils.grading.remote import RemoteFunction
 from course_utils.grading.sealed import GraderFault, Limits, SessionEnded, Zygote
 from course_utils.grading.session import _Clock
@@ -143,10 +144,32 @@ def test_a_zygote_that_died_is_started_anew_and_the_work_tried_once_more(zygote)
     assert len(tries) == 2
 
 
+def test_a_zygote_that_dies_while_a_cell_runs_is_not_the_submissions_fault(zygote):
+    tries = []
+
+    def work(session):
+        tries.append(1)
+        if len(tries) == 1:
+            threading.Timer(0.3, zygote._process.kill).start()
+        return session.run_cell("import time; time.sleep(1); print(1)").outputs[0]["text"]
+
+    assert zygote.attempt(work) == "1\n"
+    assert len(tries) == 2
+
+
 def test_a_sandbox_that_cannot_start_is_the_graders_fault(tmp_path):
     require_sandbox()
     with pytest.raises(GraderFault, match="the sandbox did not start: .*No module named"):
         Zygote(tmp_path).start()
+
+
+def test_a_sandbox_that_makes_no_namespace_is_told(monkeypatch, tmp_path):
+    (tmp_path / "bwrap").write_text("#!/bin/sh\necho bwrap: No permissions >&2\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert bubblewrap.missing.__wrapped__() == "bubblewrap makes no namespace here: bwrap: No permissions"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert bubblewrap.missing.__wrapped__().startswith("bubblewrap is not installed")
 
 
 def test_without_a_sandbox_the_same_session(tmp_path):

@@ -39,6 +39,7 @@ class Session:
     def __init__(self, zygote, channel, status, seconds):
         self._zygote, self._channel, self._status = zygote, channel, status
         self.ended = self._how_ended = None
+        self._warden_gone = False
         self._usage = {"at": time.monotonic(), "cpu": 0.0, "waited": 0.0}
         self._left, self._wall_end = seconds, time.monotonic() + _WALL * seconds
         try:
@@ -153,28 +154,30 @@ class Session:
 
     def _end(self, error):
         """Kill the process; the exception that says how it ended."""
-        ended = self._last_note() if isinstance(error, wire.HungUp) else None
-        if not self._zygote.alive:
+        if isinstance(error, wire.HungUp):
+            self._wait_for_last_note()
+        died = self._warden_gone or not self._zygote.alive
+        if died:
             self.ended = "the warm parent died"
         elif isinstance(error, _TimeUp):
             self.ended = str(error)
         else:
-            self.ended = _how(ended) if ended else f"the process broke off: {error}"
+            self.ended = _how(self._how_ended) if self._how_ended else f"the process broke off: {error}"
         self.close()
-        return SessionEnded(self.ended) if self._zygote.alive else ZygoteDied(self.ended)
+        return ZygoteDied(self.ended) if died else SessionEnded(self.ended)
 
-    def _last_note(self):
-        """How the process ended, from the warden; None where it has not."""
+    def _wait_for_last_note(self):
+        """Until the warden said how the process ended; a process that only hung up has two seconds."""
         end = time.monotonic() + 2
-        while self._how_ended is None and time.monotonic() < end:
-            if select.select([self._status], [], [], 0.5)[0] and not self._take_note():
-                break
-        return self._how_ended
+        while not (self._how_ended or self._warden_gone) and time.monotonic() < end:
+            if select.select([self._status], [], [], 0.5)[0]:
+                self._take_note()
 
     def _take_note(self):
         """Read the warden's next packet and keep what it says; False where there will be none after it."""
         note = self._note()
         if note is None:
+            self._warden_gone = True  # without a word: only with the zygote
             return False
         self._usage = note.get("usage", self._usage)
         self._how_ended = note.get("ended")
