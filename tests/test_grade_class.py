@@ -26,6 +26,7 @@ from grading_class import (
 from nbgrader.api import Gradebook
 from nbgrader.utils import determine_grade, is_grade
 
+from course_utils.commands.grade import printable
 from course_utils.grading import jobs, run
 from course_utils.grading.jobs import run_job
 from course_utils.grading.run import Plan, grade_class
@@ -278,6 +279,10 @@ def test_names_and_dates_of_any_kind(tmp_path, classroom):
     assert (tmp_path / "out" / name / NAME / f"{NAME}.ipynb").is_file()
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
         assert book.find_submission(NAME, "late").timestamp.year == 2030
+
+
+def test_no_name_moves_the_cursor_of_whoever_looks():
+    assert printable("\x1b[2Ja\r\nb\ud800ü") == "\ufffd[2Ja\ufffd\ufffdb\ufffdü"
 
 
 def test_two_runs_at_once_are_refused(tmp_path, classroom):
