@@ -79,7 +79,7 @@ def run_grading(asked):
             task = bars.add_task(asked.assignment, total=None)
             report, assignment = grade_class(
                 plan,
-                say=lambda line: console.print(line.encode("utf-8", "replace").decode()),
+                say=lambda line: console.print(printable(line)),
                 progress=lambda done, total: bars.update(task, completed=done, total=total),
             )
     except ValueError as error:
@@ -88,6 +88,9 @@ def run_grading(asked):
     except RuntimeError as error:
         print(f"grade: {error}", file=sys.stderr)
         return BUSY
+    except KeyboardInterrupt:
+        print("grade: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     entries = list(report.entries.values())
     rows, paths = write_class_report(entries, assignment, report.file)
     if rows:
@@ -98,3 +101,8 @@ def run_grading(asked):
     print(", ".join(f"{count} {status}" for status, count in counts.items()))
     print("report: " + ", ".join(str(path) for path in (report.file, *paths)))
     return int(counts["ungraded"] > 0)
+
+
+def printable(line):
+    """A line without what would move the cursor or change colours: names and reasons come from students."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
