@@ -1400,7 +1400,8 @@ wide.lm_head.weight.requires_grad_()
 fig, axes = plots.figure(columns=2, size=(9.2, 3.2))
 axes[1].sharey(axes[0])
 for ax, (key, label, unit) in zip(
-    axes, [("seconds", "CPU milliseconds per step", 1e-3), ("largest", "largest tensor (million numbers)", 1e6)]
+    axes,
+    [("seconds", "CPU milliseconds per step", 1e-3), ("largest", "largest tensor (million numbers)", 1e6)],
 ):
     values = [run[key] / unit for run in ladder.values()]
     drawn = ax.barh(list(ladder), values, color=plots.COLOURS[0])
