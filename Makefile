@@ -6,7 +6,7 @@ PY = .venv/bin/python -m course_utils
 # libgomp's threads spin while they wait; on shared cores that costs a factor of 2 to 6.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: setup course lab test test-browser notebooks full bench doctor lint model
+.PHONY: setup course lab test test-browser notebooks full grade release bench doctor lint model
 
 setup: .venv/installed
 
@@ -37,6 +37,14 @@ notebooks: setup
 full: setup
 	$(PY) measure
 	COURSE_SCALE=full $(PY) course
+
+# make grade ASSIGNMENT=02-dpo-from-scratch OPTIONS='--never-lower'
+grade: setup
+	$(PY) grade $(ASSIGNMENT) --submitted submitted --gradebook gradebook.db --out autograded $(OPTIONS)
+
+# the bundle for students, build/beyond-rlhf-students.tar.gz; EXCHANGE=DIR where a class hands in by nbgrader's exchange
+release: setup
+	$(PY) release $(if $(EXCHANGE),--exchange $(EXCHANGE))
 
 # the service under load: 200 requests a second for a minute, then a small model; then grading, against nbgrader
 bench: setup

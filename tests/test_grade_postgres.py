@@ -15,13 +15,13 @@ def test_a_gradebook_on_postgresql(tmp_path, monkeypatch, postgres):  # noqa: F8
     hand_in(tmp_path / "submitted", "blank ☃", released())
     url = postgres.replace("+psycopg", "")  # as an instructor writes it
     plan = Plan(NAME, str(tmp_path / "submitted"), url, str(tmp_path / "out"))
-    first = grade_class(plan, work=grade_here).entries
+    first = grade_class(plan, work=grade_here)[0].entries
     assert {s: e["score"] for s, e in first.items()} == {"perfect": POINTS, "blank ☃": 0}
 
     def twice(job):
         raise AssertionError("it is graded already")
 
-    assert grade_class(plan, work=twice).entries == first
+    assert grade_class(plan, work=twice)[0].entries == first
     with Gradebook(postgres, "beyond-rlhf") as book:
         kept = {s.student.id: s.score for s in book.assignment_submissions(NAME)}
         assert kept == {"perfect": POINTS, "blank ☃": 0}

@@ -4,6 +4,7 @@ import math
 import numbers
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 # What a right answer computed in another order may be off by, relative to the value.
@@ -102,16 +103,30 @@ def _tree(expected, seen, rtol, atol, path, key, reveal):
             return f"{where}{_kind(seen)} where a Python float is wanted"
         return _numbers(
             torch.tensor(float(expected), dtype=torch.float64),
-            torch.tensor(float(seen), dtype=torch.float64),
+            torch.tensor(_as_float(seen), dtype=torch.float64),
             rtol, atol, where, key, reveal,
         )  # fmt: skip
-    if expected == seen:
+    if _equal(expected, seen):
         return None
     if key == "inputs":
         return str(seen)
     if key == "dtype":
         return f"{where}dtype {seen}, wanted {expected}"
     return f"{where}{seen!r}" + (f", wanted {expected!r}" if reveal else " is not what is wanted")
+
+
+def _as_float(number):
+    """A number as a float; one that is too large for that is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _equal(expected, seen):
+    """Whether two plain values are equal; an object that says so of itself is none."""
+    plain = isinstance(seen, (str, numbers.Number, np.bool_)) or type(seen) is type(expected)
+    return plain and bool(expected == seen)
 
 
 def _tensor(expected, seen, rtol, atol, where, key, reveal):

@@ -60,6 +60,7 @@ def run_grading(asked):
         TimeRemainingColumn,
     )
 
+    from course_utils.grading.class_page import rich_table, write_class_report
     from course_utils.grading.fanout import cores
     from course_utils.grading.run import Plan, grade_class
 
@@ -76,7 +77,7 @@ def run_grading(asked):
     try:
         with bars:
             task = bars.add_task(asked.assignment, total=None)
-            report = grade_class(
+            report, assignment = grade_class(
                 plan,
                 say=lambda line: console.print(line.encode("utf-8", "replace").decode()),
                 progress=lambda done, total: bars.update(task, completed=done, total=total),
@@ -87,9 +88,13 @@ def run_grading(asked):
     except RuntimeError as error:
         print(f"grade: {error}", file=sys.stderr)
         return BUSY
-    entries = report.entries.values()
+    entries = list(report.entries.values())
+    rows, paths = write_class_report(entries, assignment, report.file)
+    if rows:
+        console.print(rich_table(rows, f"{asked.assignment}: {rows[0].graded} submissions"))
     counts = {
         status: sum(e["status"] == status for e in entries) for status in ("graded", "failed", "ungraded")
     }
-    print(", ".join(f"{count} {status}" for status, count in counts.items()) + f". Report: {report.file}")
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    print("report: " + ", ".join(str(path) for path in (report.file, *paths)))
     return int(counts["ungraded"] > 0)

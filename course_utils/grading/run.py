@@ -70,7 +70,7 @@ def grade_class(plan, say=print, progress=None, work=grade_job):
         work: from a `Job` to a `Result`; another one in tests.
 
     Returns:
-        The `Report`.
+        (the `Report`, the `Assignment`).
 
     Raises:
         ValueError: the plan cannot be followed (a missing folder, a gradebook that cannot be opened, ...).
@@ -88,7 +88,7 @@ def grade_class(plan, say=print, progress=None, work=grade_job):
             report.head["seed"] = secrets.randbits(32)
         run = _Run(plan, assignment, writer, report, say, checks_version(assignment))
         run.go(names, progress or (lambda done, total: None), work)
-    return report
+    return report, assignment
 
 
 def _names(plan):
