@@ -19,9 +19,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="for the graded notebooks: nbgrader's autograded folder"
     )
-    parser.add_argument(
-        "--student", action="append", metavar="ID", help="only this one; may be given several times"
-    )
+    parser.add_argument("--student", action="extend", nargs="+", metavar="ID", help="only these")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a Dask cluster instead of processes")
     parser.add_argument(
