@@ -110,6 +110,8 @@ def test_a_busy_machine_costs_nothing():
     assert clock.charged() == pytest.approx(20, abs=0.1)
     made._usage = {"at": begin + 30, "cpu": 1.0, "waited": 2.0}  # it slept
     assert clock.charged() == pytest.approx(30, abs=0.1)
+    made._usage = {"at": begin + 30, "cpu": 4.0, "waited": None}  # nobody knows
+    assert clock.charged() == pytest.approx(3, abs=0.1)
 
 
 def test_the_whole_has_a_limit(zygote):
