@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from course_utils.commands import grade, report, retrain, serve
+from course_utils.commands import exchange, grade, mutants, report, retrain, serve, similar
 from course_utils.commands.paths import assignments
 
 
@@ -28,6 +28,17 @@ def main(arguments=None):
         commands.add_parser("retrain", help="retrain on a month's votes and say whether it may go out")
     )
     grade.add_arguments(commands.add_parser("grade", help="grade a class's submissions in a sandbox"))
+    mutants.add_arguments(
+        commands.add_parser("mutants", help="test an assignment's checks with right and wrong answers")
+    )
+    similar.add_arguments(
+        commands.add_parser("similar", help="list solution cells of a class that are too alike")
+    )
+    exchange.add_arguments(commands.add_parser("exchange", help="set up nbgrader's exchange for a class"))
+    release = commands.add_parser("release", help="pack the bundle for students")
+    release.add_argument(
+        "--exchange", metavar="DIR", help="folder of nbgrader's exchange, for their settings"
+    )
     commands.add_parser("doctor", help="say what is missing on this machine and how to mend it")
     asked = parser.parse_args(arguments)
 
@@ -59,6 +70,18 @@ def main(arguments=None):
         return retrain.run_retraining(asked)
     if asked.command == "grade":
         return grade.run_grading(asked)
+    if asked.command == "mutants":
+        if asked.assignment not in assignments():
+            parser.error(f"no assignment {asked.assignment!r}; there are {', '.join(assignments())}")
+        return mutants.run_mutants(asked)
+    if asked.command == "similar":
+        return similar.run_similar(asked)
+    if asked.command == "exchange":
+        return exchange.run_exchange(asked)
+    if asked.command == "release":
+        from course_utils.commands.release import run_release
+
+        return run_release(asked.exchange)
     if asked.command == "lab":
         from course_utils.commands.lab import open_lab
 

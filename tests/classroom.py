@@ -26,8 +26,10 @@ def open_class(course):
 
 def nbgrader(course, *arguments, fails=False):
     """Run one nbgrader command; `fails` where a bad submission makes it report an error at its end."""
-    environment = kernel_environment()
-    del environment["COURSE_GRADING_SEED"]  # drawn for each submission, as in a class without a set seed
+    environment = dict(kernel_environment())
+    environment.pop(
+        "COURSE_GRADING_SEED", None
+    )  # drawn for each submission, as in a class without a set seed
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", *arguments],
         cwd=course, env=environment, capture_output=True, text=True,

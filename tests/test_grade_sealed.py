@@ -61,7 +61,7 @@ def course(tmp_path_factory):
         hand_in(course / "submitted", student, notebook)
     done = grade(course)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "6 graded, 1 failed, 0 ungraded" in done.stdout
+    assert "6 graded, 1 failed, 0 ungraded" in done.stdout and "reversed (1)" in done.stdout
     return course
 
 

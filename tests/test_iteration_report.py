@@ -184,3 +184,14 @@ def test_the_command_prints_the_paths_or_what_is_wrong(store, tmp_path, capsys):
     assert f"report-{WEEK}.md" in capsys.readouterr().out
     assert main(["report", "--database", url, "--week", "2027-W01", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("report: week: ")
+    there = tmp_path / "mistyped.db"
+    for url, words in (
+        (f"sqlite:///{there}", f"url: there is no file {there}"),
+        ("banana", "url: "),
+        ("oracle+nothing://x", "url: "),
+        ("postgresql+psycopg://127.0.0.1:1/none?connect_timeout=2", ""),
+    ):
+        assert main(["report", "--database", url, "--week", WEEK, "--out", str(tmp_path)]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(f"report: {words}") and told.count("\n") == 1
+    assert not there.exists()

@@ -4,6 +4,7 @@ import math
 import numbers
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 # What a right answer computed in another order may be off by, relative to the value.
@@ -26,9 +27,10 @@ def difference(expected, seen, case, key="result", reveal=True):
         expected, seen: trees of tensors, numbers, strings, lists and dicts.
         case: gives the tolerance.
         key: the observation's name; gradients are held to the largest component.
-        reveal: whether the message may show the wanted numbers (visible checks only).
+        reveal: whether the message may show the wanted numbers (visible checks only); None where it is only
+            asked whether there is a difference, which is told faster.
     """
-    rtol, atol = tolerance(case)
+    rtol, atol = case.tolerance
     return _tree(expected, seen, rtol, atol, "", key, reveal)
 
 
@@ -102,16 +104,30 @@ def _tree(expected, seen, rtol, atol, path, key, reveal):
             return f"{where}{_kind(seen)} where a Python float is wanted"
         return _numbers(
             torch.tensor(float(expected), dtype=torch.float64),
-            torch.tensor(float(seen), dtype=torch.float64),
+            torch.tensor(_as_float(seen), dtype=torch.float64),
             rtol, atol, where, key, reveal,
         )  # fmt: skip
-    if expected == seen:
+    if _equal(expected, seen):
         return None
     if key == "inputs":
         return str(seen)
     if key == "dtype":
         return f"{where}dtype {seen}, wanted {expected}"
     return f"{where}{seen!r}" + (f", wanted {expected!r}" if reveal else " is not what is wanted")
+
+
+def _as_float(number):
+    """A number as a float; one that is too large for that is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _equal(expected, seen):
+    """Whether two plain values are equal; an object that says so of itself is none."""
+    plain = isinstance(seen, (str, numbers.Number, np.bool_)) or type(seen) is type(expected)
+    return plain and bool(expected == seen)
 
 
 def _tensor(expected, seen, rtol, atol, where, key, reveal):
@@ -167,7 +183,7 @@ def _numbers(expected, seen, rtol, atol, where, key, reveal):
     if not wrong.any():
         return None
     bad = wrong & ~torch.isfinite(seen) & torch.isfinite(expected)
-    if bad.any():
+    if reveal is not None and bad.any():
         kind = "nan" if torch.isnan(seen[bad]).any() else "infinity"
         return f"{where}{kind} in {int(bad.sum())} of {seen.numel()} values"
     return _worst(expected, seen, wrong, where, reveal)
@@ -175,6 +191,8 @@ def _numbers(expected, seen, rtol, atol, where, key, reveal):
 
 def _worst(expected, seen, wrong, where, reveal):
     """The place that is furthest off, in numbers where they may be shown."""
+    if reveal is None:
+        return "other values"
     gap = torch.where(wrong, (seen.double() - expected.double()).abs(), -1.0).reshape(-1)
     at = int(gap.argmax())
     index = [int(i) for i in torch.unravel_index(torch.tensor(at), expected.shape)] if expected.dim() else []

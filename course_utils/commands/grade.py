@@ -19,9 +19,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="for the graded notebooks: nbgrader's autograded folder"
     )
-    parser.add_argument(
-        "--student", action="append", metavar="ID", help="only this one; may be given several times"
-    )
+    parser.add_argument("--student", action="extend", nargs="+", metavar="ID", help="only these")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a Dask cluster instead of processes")
     parser.add_argument(
@@ -60,6 +58,7 @@ def run_grading(asked):
         TimeRemainingColumn,
     )
 
+    from course_utils.grading.class_page import rich_table, write_class_report
     from course_utils.grading.fanout import cores
     from course_utils.grading.run import Plan, grade_class
 
@@ -76,9 +75,9 @@ def run_grading(asked):
     try:
         with bars:
             task = bars.add_task(asked.assignment, total=None)
-            report = grade_class(
+            report, assignment = grade_class(
                 plan,
-                say=lambda line: console.print(line.encode("utf-8", "replace").decode()),
+                say=lambda line: console.print(printable(line)),
                 progress=lambda done, total: bars.update(task, completed=done, total=total),
             )
     except ValueError as error:
@@ -87,9 +86,21 @@ def run_grading(asked):
     except RuntimeError as error:
         print(f"grade: {error}", file=sys.stderr)
         return BUSY
-    entries = report.entries.values()
+    except KeyboardInterrupt:
+        print("grade: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    entries = list(report.entries.values())
+    rows, paths = write_class_report(entries, assignment, report.file)
+    if rows:
+        console.print(rich_table(rows, f"{asked.assignment}: {rows[0].graded} submissions"))
     counts = {
         status: sum(e["status"] == status for e in entries) for status in ("graded", "failed", "ungraded")
     }
-    print(", ".join(f"{count} {status}" for status, count in counts.items()) + f". Report: {report.file}")
+    print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    print("report: " + ", ".join(str(path) for path in (report.file, *paths)))
     return int(counts["ungraded"] > 0)
+
+
+def printable(line):
+    """A line without what would move the cursor or change colours: names and reasons come from students."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)

@@ -16,9 +16,7 @@ def open_lab(options=()):
     """Lay the copies, then start JupyterLab on the start page; returns its exit status."""
     for line in lay_copies():
         print(line)
-    environment = kernel_environment()
-    del environment["COURSE_GRADING_SEED"]  # the seed of the committed notebooks, not of a student's
-    return subprocess.run(lab_command(ROOT, options), cwd=ROOT, env=environment).returncode
+    return subprocess.run(lab_command(ROOT, options), cwd=ROOT, env=kernel_environment()).returncode
 
 
 def lab_command(root, options=()):

@@ -8,9 +8,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SOLUTIONS, NOTEBOOKS, WORK = ROOT / "solutions", ROOT / "notebooks", ROOT / "work"
 PICTURES = NOTEBOOKS / "pictures"  # what the README shows
 
-# The seed of the hidden inputs in the committed notebooks; a class is graded with another.
-BUILD_SEED = "20260101"
-
 
 def assignments(root=ROOT):
     """The names of the assignments that have a source, in order."""
@@ -18,7 +15,7 @@ def assignments(root=ROOT):
 
 
 def kernel_environment():
-    """The environment for building and testing: two quiet threads, no network look-ups, fixed seeds."""
+    """The environment of kernels: two quiet threads, no network look-ups."""
     fixed = {
         "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": "2",
@@ -29,7 +26,6 @@ def kernel_environment():
         "TRANSFORMERS_VERBOSITY": "error",
         "PYTHONWARNINGS": "ignore",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "COURSE_GRADING_SEED": BUILD_SEED,
         # nbgrader calls a program of the virtual environment (alembic) by its bare name
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }

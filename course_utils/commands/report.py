@@ -5,6 +5,11 @@ import sys
 BUSY = 75  # "try again later", as sendmail and cron understand it
 
 
+def first_line(command, error):
+    """An error as a command tells it; a database's errors go on with the statement and an address."""
+    return f"{command}: {error}".splitlines()[0]
+
+
 def add_arguments(parser):
     """The command's options."""
     parser.add_argument("--database", required=True, metavar="URL", help="of the service's store")
@@ -20,17 +25,19 @@ def add_arguments(parser):
 
 def run_report(asked):
     """Write the report; returns an exit status: 0, 1 for an error, 75 where another process is at work."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from course_utils.iteration.report import weekly_report
     from course_utils.serving.store import open_store
 
     try:
-        store = open_store(asked.database)
+        store = open_store(asked.database, make=False)
         try:
             written = weekly_report(store, asked.week, asked.baseline_weeks, asked.out)
         finally:
             store.close()
-    except ValueError as error:
-        print(f"report: {error}", file=sys.stderr)
+    except (ValueError, SQLAlchemyError) as error:
+        print(first_line("report", error), file=sys.stderr)
         return 1
     except RuntimeError as error:
         print(error, file=sys.stderr)

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 
-from course_utils.commands.report import BUSY
+from course_utils.commands.report import BUSY, first_line
 from course_utils.iteration.plan import Plan
 
 OPTIONS = tuple((f.name, type(f.default), f.default, f.metadata["help"]) for f in dataclasses.fields(Plan))
@@ -31,6 +31,8 @@ def add_arguments(parser):
 
 def run_retraining(asked):
     """Run it; returns an exit status: 0 whatever was decided, 1 for an error, 75 where another process is at work."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from course_utils.iteration.retrain import retrain
 
     plan = Plan(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Plan)})
@@ -39,8 +41,8 @@ def run_retraining(asked):
             asked.month, asked.out, asked.base, plan, asked.database, asked.log, asked.previous, asked.control,
             say=lambda line: print(line, flush=True),
         )  # fmt: skip
-    except ValueError as error:
-        print(f"retrain: {error}", file=sys.stderr)
+    except (ValueError, SQLAlchemyError) as error:
+        print(first_line("retrain", error), file=sys.stderr)
         return 1
     except RuntimeError as error:
         print(error, file=sys.stderr)

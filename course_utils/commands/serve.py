@@ -4,7 +4,10 @@ import json
 import os
 import secrets
 import socket
+import sys
 from pathlib import Path
+
+from course_utils.commands.report import first_line
 
 USER_KEY = "COURSE_USER_KEY"
 
@@ -36,31 +39,16 @@ def add_arguments(parser):
 
 
 def run_service(asked):
-    """Serve until the process is told to end; returns an exit status."""
+    """Serve until the process is told to end; returns an exit status: 1 for an error, which is told in a line."""
     import uvicorn
+    from sqlalchemy.exc import SQLAlchemyError
 
-    from course_utils.serving.app import create_app
-    from course_utils.serving.limits import ADMIN, Limits
-    from course_utils.serving.store import open_store
-
-    if asked.tokens:
-        tokens = json.loads(Path(asked.tokens).read_text())
-    else:
-        tokens = {secrets.token_urlsafe(24): name for name in ("chat", ADMIN)}
-        for token, name in tokens.items():
-            print(f"token of client {name}: {token}")
-    if not os.environ.get(USER_KEY):
-        print(f"{USER_KEY} is not set: who has the store can try out user ids against its hashes")
-    app = create_app(
-        engines(asked),
-        open_store(asked.database),
-        share=asked.share,
-        salt=asked.salt,
-        tokens=tokens,
-        limits=Limits(rate=asked.rate, burst=max(1.0, 2 * asked.rate), queue=asked.queue),
-        user_key=os.environ.get(USER_KEY, ""),
-    )
-    listener = socket.create_server((asked.host, asked.port))
+    try:
+        app = made(asked)
+        listener = socket.create_server((asked.host, asked.port))
+    except (ValueError, OSError, SQLAlchemyError) as error:  # OSError: the port is taken, a file is not there
+        print(first_line("serve", error), file=sys.stderr)
+        return 1
 
     class Server(uvicorn.Server):
         async def startup(self, sockets=None):
@@ -76,6 +64,34 @@ def run_service(asked):
     server = Server(config)
     server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def made(asked):
+    """The app by the command's options; prints its tokens where none were given."""
+    from course_utils.serving.app import create_app
+    from course_utils.serving.limits import ADMIN, Limits
+    from course_utils.serving.store import open_store
+
+    if asked.tokens:
+        try:
+            tokens = json.loads(Path(asked.tokens).read_text())
+        except ValueError as error:
+            raise ValueError(f"--tokens: {asked.tokens} is no JSON: {error}") from None
+    else:
+        tokens = {secrets.token_urlsafe(24): name for name in ("chat", ADMIN)}
+        for token, name in tokens.items():
+            print(f"token of client {name}: {token}")
+    if not os.environ.get(USER_KEY):
+        print(f"{USER_KEY} is not set: who has the store can try out user ids against its hashes")
+    return create_app(
+        engines(asked),
+        open_store(asked.database),
+        share=asked.share,
+        salt=asked.salt,
+        tokens=tokens,
+        limits=Limits(rate=asked.rate, burst=max(1.0, 2 * asked.rate), queue=asked.queue),
+        user_key=os.environ.get(USER_KEY, ""),
+    )
 
 
 def engines(asked):

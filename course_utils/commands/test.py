@@ -7,6 +7,7 @@ import os
 import sys
 
 from course_utils.commands import offline
+from course_utils.commands.execute import SEED
 from course_utils.commands.paths import ROOT, assignments, kernel_environment
 
 NBVAL_TIMEOUT = "400"  # seconds a cell, enough on a busy machine
@@ -33,7 +34,7 @@ def run_tests(browser=False):
     failed = []
     for title, options, scale in phases:
         print(f"== {title} (COURSE_SCALE={scale})", flush=True)
-        environment = kernel_environment() | {"COURSE_SCALE": scale}
+        environment = kernel_environment() | SEED | {"COURSE_SCALE": scale}
         if offline.run([sys.executable, "-m", "pytest", "-q", *options], environment):
             failed.append(title)
     print(f"failed: {'; '.join(failed)}" if failed else "all passed")

@@ -46,7 +46,11 @@ def make(memory, processes):
 
 def _version_1(memory, processes):
     """Folders below this process's own groups; for whoever may write there, as root may."""
-    wanted = {"memory": {"memory.limit_in_bytes": memory}, "pids": {"pids.max": processes}}
+    wanted = {
+        "memory": {"memory.limit_in_bytes": memory},
+        "pids": {"pids.max": processes},
+        "cpu": {},  # its own share: a hundred processes of one worker get no more than the one of another
+    }
     made = []
     try:
         for controller, settings in wanted.items():

@@ -1,13 +1,16 @@
 """One submission as a job: bytes in, plain data out, so that it can run in any process on any machine.
 
 Whoever runs jobs reads no submission and writes no result; that is done by the one process that also owns the
-gradebook. A worker keeps one warm sandbox.
+gradebook. A worker keeps one warm sandbox (in a Dask worker with threads, each of them).
 """
 
 import atexit
 import contextlib
+import copy
 import functools
+import signal
 import tempfile
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from course_utils.grading.reading import Unreadable, parse
 from course_utils.grading.sanitise import sanitise
 from course_utils.grading.steps import Limits, Verdict, grade_cells, nothing_earned
 
+_PATIENCE = 10  # times a notebook's limit; the sandbox itself ends it after five
 MAX_OUTPUT_BYTES = 20 * 2**20  # of a graded notebook's file
 
 
@@ -70,8 +74,9 @@ class Result:
 def grade_job(job):
     """Grade one submission in this process's sandbox; never raises for what a submission does."""
     with contextlib.suppress(BaseException):  # told below, as what it costs this submission
-        _zygote(job.sandbox)  # the start is nobody's time
-    return run_job(job, _with_sandbox)
+        _zygote(job.sandbox, threading.get_ident())  # the start is nobody's time
+    with _alarm(_PATIENCE * job.limits.notebook):
+        return run_job(job, _with_sandbox)
 
 
 def run_job(job, with_session):
@@ -102,8 +107,7 @@ def _grade(job, with_session):
     remarks += more
 
     def work(session, stand_in):
-        notebook = nbformat.from_dict(clean_notebook)  # a copy: work may be done twice
-        notebook = nbformat.reads(nbformat.writes(notebook), as_version=4)
+        notebook = copy.deepcopy(clean_notebook)  # work may be done twice
         verdicts = grade_cells(notebook, job.assignment, session, stand_in, job.seed, job.limits, job.only)
         return notebook, verdicts, session.ended
 
@@ -117,13 +121,13 @@ def _grade(job, with_session):
 
 
 def _written(notebook):
-    """The notebook as text, without the outputs of ordinary cells where it would be too large."""
-    text = nbformat.writes(notebook)
+    """The notebook as text (it was built here, and need not be validated), without the outputs of ordinary cells where it would be too large."""
+    text = nbformat.v4.writes(notebook)
     if len(text.encode()) > MAX_OUTPUT_BYTES:
         for cell in notebook.cells:
             if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade"):
                 cell.outputs = []
-        text = nbformat.writes(notebook)
+        text = nbformat.v4.writes(notebook)
     return text
 
 
@@ -140,6 +144,29 @@ def _words(error):
     return f"{type(error).__name__}: {error}"[:500] + where
 
 
+class _Stuck(BaseException):
+    """The grader itself does not get on with a submission; no `Exception`, which a check would take for a finding."""
+
+
+@contextlib.contextmanager
+def _alarm(seconds):
+    """Within, `_Stuck` is raised after so many seconds; only a main thread can be woken."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(number, frame):
+        raise _Stuck(f"no verdict after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 # ---- the sandbox of this process ----
 
 
@@ -147,13 +174,13 @@ def _with_sandbox(job, work):
     # imported here: reading and reporting need none of it
     from course_utils.grading.remote import stand_in
 
-    zygote = _zygote(job.sandbox)
+    zygote = _zygote(job.sandbox, threading.get_ident())
     return zygote.attempt(lambda session: work(session, stand_in), seconds=job.limits.notebook)
 
 
 @functools.cache
-def _zygote(sandbox):
-    """The warm sandbox of this process, started when it is first asked for."""
+def _zygote(sandbox, thread):
+    """The warm sandbox of a thread of this process, started when it is first asked for."""
     from course_utils.grading import package
     from course_utils.grading.sealed import Zygote
 

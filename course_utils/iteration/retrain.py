@@ -131,7 +131,7 @@ def _votes(month, database, log):
 
         if now() < end:
             raise ValueError(f"month: {month} is not over; votes that come later would be missing")
-        store = open_store(database)
+        store = open_store(database, make=False)
         votes = store.feedback_frame()
         store.close()
     else:

@@ -104,8 +104,11 @@ def dashboard(metrics_text, store):
         rate = f"{tally[0] / sum(tally):.1%} of {sum(tally)} votes up" if sum(tally) else "no votes"
         parts.append(f"{variant}: {len(mine)} answers, p95 {1000 * stored[1]:.0f} ms, {rate}")
     traffic.set(xlabel="minutes since the first answer", ylabel="answers a minute", ylim=(0, None))
+    traffic.locator_params(axis="x", nbins=5)
     latency.set(ylabel="latency (ms)")
-    votes.set(ylabel="votes", ylim=(0, 1.3 * max(votes.get_ylim()[1], 1)))  # room for the legend
+    votes.set(ylabel="votes")
+    for axis in (latency, votes):
+        axis.set_ylim(0, 1.3 * max(axis.get_ylim()[1], 1))  # room for the legend
     for axis in (traffic, latency, votes):
         axis.legend()
     refused = sum(counted["refused"].values())

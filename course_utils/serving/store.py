@@ -9,6 +9,7 @@ default. Times are UTC, without a time zone.
 import enum
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -75,18 +76,29 @@ class Recorded(NamedTuple):
     variant: str | None = None
 
 
-def open_store(url="sqlite:///service.db"):
+def open_store(url="sqlite:///service.db", make=True):
     """The store behind a database URL of SQLAlchemy; its tables are made where they are missing.
 
+    Args:
+        url: of the database.
+        make: whether an SQLite file that is not there is made. Whoever only reads says False, so that a
+            mistyped name is no empty store.
+
     Raises:
-        ValueError: a database in memory is asked for: each thread would have one of its own.
-        sqlalchemy.exc.SQLAlchemyError: no such kind of database, or it cannot be reached.
+        ValueError: `url` is none, or of no known kind; a database in memory is asked for (each thread would have
+            one of its own); there is no such file, and it is not to be made.
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
     """
-    url = sa.make_url(url)
-    sqlite = url.get_backend_name() == "sqlite"
-    if sqlite and url.database in (None, "", ":memory:"):
-        raise ValueError("url: the store needs a file, not a database in memory")
-    engine = sa.create_engine(url, pool_pre_ping=True)
+    try:
+        url = sa.make_url(url)
+        sqlite = url.get_backend_name() == "sqlite"
+        if sqlite and url.database in (None, "", ":memory:"):
+            raise ValueError("url: the store needs a file, not a database in memory")
+        if sqlite and not make and not Path(url.database.removeprefix("file:")).is_file():
+            raise ValueError(f"url: there is no file {url.database}")
+        engine = sa.create_engine(url, pool_pre_ping=True)
+    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:  # the latter: no driver of this kind
+        raise ValueError(f"url: {error}") from None
     if sqlite:
         sa.event.listen(engine, "connect", _durable)
     for attempt in range(5):

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 
 from course_utils.training.dpo import train_dpo_lora
@@ -87,4 +88,7 @@ def read(path):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:  # a wrong setting, a file or a model that is not there
+        sys.exit(f"training: {error}")

@@ -898,7 +898,7 @@ def _observe_weights(function, case):
         return {"error": error}
     try:
         desirable, undesirable = (float(weight) for weight in result)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kind = "None (is there a `return`?)" if result is None else f"a {type(result).__name__}"
         words = Missing(f"{kind} where two numbers are wanted")
         return {"ratio": words, "one": words}

@@ -15,8 +15,9 @@ import sys
 
 from course_utils.grading.inside import shell, warden
 
-# The first gradient of a process imports this and sympy: half a second a submission if it is not here already.
-ALWAYS = ("torch", "safetensors.torch", "torch.fx.experimental.symbolic_shapes")
+# The first gradient of a process imports the third of these and sympy (half a second a submission), its first optimiser
+# the last (more than a second).
+ALWAYS = ("torch", "safetensors.torch", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 
 
 def main():
