@@ -6,7 +6,7 @@ PY = .venv/bin/python -m course_utils
 # libgomp's threads spin while they wait; on shared cores that costs a factor of 2 to 6.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: setup course lab test test-browser notebooks full grade release bench doctor lint model
+.PHONY: setup course lab test test-browser test-triton notebooks full grade release bench doctor lint model
 
 setup: .venv/installed
 
@@ -31,6 +31,11 @@ test: setup
 test-browser: setup
 	$(PY) test --browser
 
+# the Triton kernels on the CPU, through Triton's interpreter; it is 1 GB, so it gets a folder of its own
+test-triton: setup
+	test -d build/triton/triton || .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target build/triton triton==3.9.0
+	TRITON_INTERPRET=1 PYTHONPATH=build/triton .venv/bin/python -m pytest -q tests/test_triton_rows.py
+
 notebooks: setup
 	$(PY) notebooks
 
@@ -46,8 +51,11 @@ grade: setup
 release: setup
 	$(PY) release $(if $(EXCHANGE),--exchange $(EXCHANGE))
 
-# the service under load: 200 requests a second for a minute, then a small model; then grading, against nbgrader
+# the kernels and a DPO step beside their peers (a quarter of an hour), pictures into build/bench; then the service
+# under load: 200 requests a second for a minute, then a small model; then grading, against nbgrader
 bench: setup
+	.venv/bin/python tests/benchmarks/bench_kernels.py
+	.venv/bin/python tests/benchmarks/bench_step.py
 	.venv/bin/python tests/benchmarks/bench_service.py
 	.venv/bin/python tests/benchmarks/bench_grading.py
 

@@ -1,8 +1,10 @@
 """Grading a class: what is written where, on submissions whose cells run in this process."""
 
+import contextlib
 import functools
 import json
 import os
+import time
 from dataclasses import replace
 
 import nbformat
@@ -24,9 +26,11 @@ from grading_class import (
 from nbgrader.api import Gradebook
 from nbgrader.utils import determine_grade, is_grade
 
-from course_utils.grading import run
+from course_utils.commands.grade import printable
+from course_utils.grading import jobs, run
 from course_utils.grading.jobs import run_job
 from course_utils.grading.run import Plan, grade_class
+from course_utils.grading.steps import Limits
 
 LOAD = functools.cache(run.load_assignment)
 ALEMBIC = functools.cache(nbgrader.api.get_alembic_version)
@@ -152,6 +156,21 @@ def test_a_fault_of_the_graders_leaves_no_score(tmp_path, classroom):
     assert entries["a"]["score"] == POINTS
 
 
+def test_a_grader_that_does_not_get_on_is_woken(monkeypatch):
+    """Not the submission's time, which the sandbox limits, but a comparison out here that never ends."""
+
+    def judging_for_ever(job, work):
+        with contextlib.suppress(Exception):  # as a check does
+            while True:
+                time.sleep(0.01)
+
+    monkeypatch.setattr(jobs, "_zygote", lambda sandbox, thread: None)
+    monkeypatch.setattr(jobs, "_with_sandbox", judging_for_ever)
+    data = nbformat.writes(answered()).encode()
+    result = jobs.grade_job(jobs.Job("a", LOAD(NAME), data, 0, Limits(notebook=0.05)))
+    assert result.status == "ungraded" and "no verdict after 0.5 s" in result.reason
+
+
 def counted(work=grade_here):
     """(work, list of the students it was asked for)."""
     asked = []
@@ -214,7 +233,7 @@ def test_regrading_touches_one_exercise_and_says_what_changed(tmp_path, classroo
     assert entries["a"]["score"] == POINTS and "a: kl-divergence 3 -> 6" in said
 
 
-def test_what_a_person_graded_stays(tmp_path, classroom):
+def test_what_a_person_graded_stays(tmp_path, classroom, monkeypatch):
     name = "01-derivation"
     notebook = answered(name)
     cells_of(notebook)["practice-1"].source = "Because it cancels."
@@ -223,6 +242,7 @@ def test_what_a_person_graded_stays(tmp_path, classroom):
     entries, _ = classroom(assignment=name)
     total = sum(e["score"] for e in entries["a"]["exercises"].values())
     assert total == entries["a"]["score"] == entries["a"]["max_score"] - 10
+    worth = entries["a"]["exercises"]["optimal-policy"]["max_score"]
     assert entries["a"]["by_hand"] == ["practice-1"] and entries["blank"]["by_hand"] == []
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
         grade = book.find_grade("practice-1", name, name, "a")
@@ -232,11 +252,18 @@ def test_what_a_person_graded_stays(tmp_path, classroom):
         test = book.find_grade("test-optimal-policy", name, name, "a")
         test.manual_score = 1.0
         book.db.commit()
+    monkeypatch.setattr(run, "checks_version", lambda assignment: "all mended")
+    assert classroom(assignment=name)[0]["a"]["score"] == total + 7.5 - worth + 1  # graded anew as a whole
     entries, _ = classroom(assignment=name, regrade="optimal-policy")
-    worth = entries["a"]["exercises"]["optimal-policy"]["max_score"]
     assert entries["a"]["score"] == total + 7.5 - worth + 1
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
         assert not book.find_grade("practice-1", name, name, "a").needs_manual_grade
+    notebook.cells[0].source += "!"  # another notebook: a person has to look again
+    hand_in(tmp_path / "submitted", "a", notebook, name)
+    classroom(assignment=name)
+    with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
+        grade = book.find_grade("practice-1", name, name, "a")
+        assert grade.needs_manual_grade and grade.manual_score == 7.5
 
 
 def test_names_and_dates_of_any_kind(tmp_path, classroom):
@@ -252,6 +279,10 @@ def test_names_and_dates_of_any_kind(tmp_path, classroom):
     assert (tmp_path / "out" / name / NAME / f"{NAME}.ipynb").is_file()
     with Gradebook(f"sqlite:///{tmp_path}/gradebook.db", "beyond-rlhf") as book:
         assert book.find_submission(NAME, "late").timestamp.year == 2030
+
+
+def test_no_name_moves_the_cursor_of_whoever_looks():
+    assert printable("\x1b[2Ja\r\nb\ud800ü") == "\ufffd[2Ja\ufffd\ufffdb\ufffdü"
 
 
 def test_two_runs_at_once_are_refused(tmp_path, classroom):

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from grading_class import NAME, POINTS, answered, grade_here, hand_in
 from nbgrader.api import Gradebook
+from sandbox import require_sandbox
 
 from course_utils.commands.paths import kernel_environment
 from course_utils.grading.run import Plan, grade_class
@@ -113,11 +114,12 @@ def test_a_run_that_is_killed_goes_on_with_no_grade_lost_or_counted_twice(tmp_pa
 def test_a_dask_cluster_of_two_workers_grades_a_class(tmp_path):
     from distributed import LocalCluster
 
+    require_sandbox()
     for student in ("a", "b", "c"):
         hand_in(tmp_path / "submitted", student, answered())
     with LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path / "dask")
     ) as cluster:
-        grade_class(plan_for(tmp_path, scheduler=cluster.scheduler_address), work=grade_here)
+        grade_class(plan_for(tmp_path, scheduler=cluster.scheduler_address))
     assert {s: e["score"] for s, e in entries_of(tmp_path).items()} == dict.fromkeys("abc", POINTS)
     assert gradebook_scores(tmp_path) == dict.fromkeys("abc", POINTS)

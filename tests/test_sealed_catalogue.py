@@ -3,12 +3,14 @@
 By default some of the answers of each exercise, so that it takes half a minute; with COURSE_SCALE=full all of them.
 """
 
+import ast
 import os
+from pathlib import Path
 
 import pytest
 from inner import inner
 
-from course_utils.checks import catalogue
+from course_utils.checks import catalogue, scripts
 from course_utils.checks.judge import judge
 
 EXERCISES = [e for name in catalogue.MODULES for e in catalogue.assignment(name).values()]
@@ -49,3 +51,18 @@ def test_wrong_answers_are_rejected_and_named(exercise, wrong):
     report = judge(exercise, inner(wrong.function), seed=SEED, reveal=False)
     assert report.points < report.max_points
     assert report.misconception == wrong.name
+
+
+@pytest.mark.parametrize(
+    "file", sorted(Path(scripts.__file__).parent.glob("*.py")), ids=lambda file: file.stem
+)
+def test_a_script_can_travel_and_gives_nothing_away(file):
+    """It imports nothing of the course, neither for its own sake (it runs where there is none) nor to show it."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    imported = [
+        name.name if isinstance(node, ast.Import) else node.module or "."
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in node.names
+    ]
+    assert not [name for name in imported if name.startswith(("course_utils", "."))]

@@ -20,6 +20,7 @@ def run_similar(asked):
     from rich.console import Console
     from rich.table import Table
 
+    from course_utils.commands.grade import printable
     from course_utils.commands.paths import assignments
     from course_utils.grading.assignment import load_assignment
     from course_utils.grading.similar import answers_of_class, similar_pairs
@@ -35,8 +36,7 @@ def run_similar(asked):
     for column in ("exercise", "student", "student", "in common"):
         table.add_column(column)
     for pair in similar_pairs(answers, assignment, asked.threshold):
-        names = (name.encode("utf-8", "replace").decode() for name in (pair.one, pair.other))
-        table.add_row(pair.exercise, *names, f"{pair.share:.0%}")
+        table.add_row(pair.exercise, printable(pair.one), printable(pair.other), f"{pair.share:.0%}")
     Console(markup=False).print(table)
     print("Alike is no proof: look at the cells. Short answers are left out.")
     return 0

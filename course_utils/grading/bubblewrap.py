@@ -1,6 +1,8 @@
 """The command that starts a zygote in bubblewrap: what it may see, and nothing else of this machine."""
 
+import functools
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -9,12 +11,17 @@ from pathlib import Path
 COURSE, PYTHON, LIBRARIES = "/opt/course", "/opt/python", "/opt/site-packages"
 
 
+@functools.cache
 def missing():
     """Why there is no sandbox on this machine, in words; None where there is one."""
     if not sys.platform.startswith("linux"):
         return "the sandbox needs Linux (bubblewrap)"
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (on Debian or Ubuntu: apt-get install bubblewrap)"
+    words = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
+    tried = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if tried.returncode != 0:
+        return f"bubblewrap makes no namespace here: {tried.stderr.strip() or tried.returncode}"
     return None
 
 

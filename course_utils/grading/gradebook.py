@@ -4,12 +4,13 @@ The meaning is that of nbgrader's own SaveAutoGrades: a test gets its automatic 
 hand stays, and is marked for another look.
 """
 
+import contextlib
+import os
 import warnings
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.preprocessors import SaveCells
-from nbgrader.utils import setenv
 from sqlalchemy.exc import SAWarning
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -45,8 +46,7 @@ class Writer:
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
-            # a new gradebook asks a program of the virtual environment, alembic, by its bare name
-            with setenv(PATH=kernel_environment()["PATH"]):
+            with _programs_found():
                 self.book = Gradebook(url, course_id())
         except Exception as error:
             raise ValueError(f"gradebook: {url} cannot be opened: {error}") from error
@@ -92,7 +92,7 @@ class Writer:
         tests = self.assignment.tests
         return {tests[grade.name]: grade.auto_score for grade in notebook.grades if grade.name in tests}
 
-    def write(self, student, verdicts, untouched=(), timestamp=None, whole=True):
+    def write(self, student, verdicts, untouched=(), timestamp=None, whole=True, new=True):
         """Enter a submission's verdicts in one go.
 
         Args:
@@ -101,6 +101,8 @@ class Writer:
             untouched: ids of cells graded by hand that hold no answer; they get 0, the others wait for a person.
             timestamp: when it was handed in (a datetime or text), or None.
             whole: whether this is the whole submission; else only these verdicts are touched.
+            new: whether the notebook is another one than at the last grading, so that a person has to look again
+                at what they graded.
         """
         self.book.update_or_create_student(student)
         when = {} if timestamp is None else {"timestamp": timestamp}
@@ -114,10 +116,11 @@ class Writer:
             if grade.name in scores:
                 changed = grade.auto_score != scores[grade.name]
                 grade.auto_score = scores[grade.name]
-                grade.needs_manual_grade = grade.manual_score is not None and (whole or changed)
+                grade.needs_manual_grade = grade.manual_score is not None and (new or changed)
             elif whole and grade.name in self.assignment.by_hand:
                 grade.auto_score = 0 if grade.name in untouched else None
-                grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+                if new or grade.manual_score is None:
+                    grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
         if whole:
             for comment in notebook.comments:
                 comment.auto_comment = "No response." if comment.name in untouched else None
@@ -135,6 +138,19 @@ class Writer:
     def forget(self):
         """Let go of what the session remembers of the submissions written so far, so that memory stays flat."""
         self.book.db.expunge_all()
+
+
+@contextlib.contextmanager
+def _programs_found():
+    """Within, the virtual environment's programs are in PATH: a new gradebook calls one, alembic, by its bare name."""
+    before = os.environ.get("PATH")
+    os.environ["PATH"] = kernel_environment()["PATH"]
+    try:
+        yield
+    finally:
+        os.environ.pop("PATH")
+        if before is not None:
+            os.environ["PATH"] = before
 
 
 def _known(cell):

@@ -1,14 +1,16 @@
 """One submission as a job: bytes in, plain data out, so that it can run in any process on any machine.
 
 Whoever runs jobs reads no submission and writes no result; that is done by the one process that also owns the
-gradebook. A worker keeps one warm sandbox.
+gradebook. A worker keeps one warm sandbox (in a Dask worker with threads, each of them).
 """
 
 import atexit
 import contextlib
 import copy
 import functools
+import signal
 import tempfile
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from course_utils.grading.reading import Unreadable, parse
 from course_utils.grading.sanitise import sanitise
 from course_utils.grading.steps import Limits, Verdict, grade_cells, nothing_earned
 
+_PATIENCE = 10  # times a notebook's limit; the sandbox itself ends it after five
 MAX_OUTPUT_BYTES = 20 * 2**20  # of a graded notebook's file
 
 
@@ -71,8 +74,9 @@ class Result:
 def grade_job(job):
     """Grade one submission in this process's sandbox; never raises for what a submission does."""
     with contextlib.suppress(BaseException):  # told below, as what it costs this submission
-        _zygote(job.sandbox)  # the start is nobody's time
-    return run_job(job, _with_sandbox)
+        _zygote(job.sandbox, threading.get_ident())  # the start is nobody's time
+    with _alarm(_PATIENCE * job.limits.notebook):
+        return run_job(job, _with_sandbox)
 
 
 def run_job(job, with_session):
@@ -140,6 +144,29 @@ def _words(error):
     return f"{type(error).__name__}: {error}"[:500] + where
 
 
+class _Stuck(BaseException):
+    """The grader itself does not get on with a submission; no `Exception`, which a check would take for a finding."""
+
+
+@contextlib.contextmanager
+def _alarm(seconds):
+    """Within, `_Stuck` is raised after so many seconds; only a main thread can be woken."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(number, frame):
+        raise _Stuck(f"no verdict after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 # ---- the sandbox of this process ----
 
 
@@ -147,13 +174,13 @@ def _with_sandbox(job, work):
     # imported here: reading and reporting need none of it
     from course_utils.grading.remote import stand_in
 
-    zygote = _zygote(job.sandbox)
+    zygote = _zygote(job.sandbox, threading.get_ident())
     return zygote.attempt(lambda session: work(session, stand_in), seconds=job.limits.notebook)
 
 
 @functools.cache
-def _zygote(sandbox):
-    """The warm sandbox of this process, started when it is first asked for."""
+def _zygote(sandbox, thread):
+    """The warm sandbox of a thread of this process, started when it is first asked for."""
     from course_utils.grading import package
     from course_utils.grading.sealed import Zygote
 

@@ -5,6 +5,7 @@ a notebook nested so deep that a parser gives up. So every level is opened witho
 regular file of bounded size is read, and of a notebook only what grading needs is kept.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 
 MAX_BYTES = 8 * 2**20  # of a notebook file
 MAX_CELLS = 2000
+# what nbgrader's exchange lays beside a notebook: when it was handed in, and what feedback is addressed with
+EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")
 _KINDS = ("code", "markdown", "raw")
 _PICTURES = ("image/png", "image/jpeg")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -74,7 +77,7 @@ def _handed_in(path, assignment, others):
 
 
 def read_submission(folder, student, assignment):
-    """(bytes of the notebook, text of timestamp.txt or "") of one submission.
+    """(bytes of the notebook, {name: text} of the exchange's small files beside it) of one submission.
 
     Raises:
         Unreadable: with the reason.
@@ -92,11 +95,11 @@ def read_submission(folder, student, assignment):
                 raise Unreadable(
                     f"no {inside} in the folder; there is {_listed(work)}. Rename the notebook"
                 ) from None
-            try:
-                stamp = _read_file("timestamp.txt", work, 200).decode("ascii", "replace").strip()
-            except (FileNotFoundError, Unreadable):
-                stamp = ""
-    return data, stamp
+            beside = {}
+            for name in EXCHANGE_FILES:
+                with contextlib.suppress(FileNotFoundError, Unreadable):
+                    beside[name] = _read_file(name, work, 1000).decode("ascii", "replace").strip()
+    return data, beside
 
 
 class _Opened:

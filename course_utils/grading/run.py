@@ -119,7 +119,11 @@ class _Run:
     def __init__(self, plan, assignment, writer, report, say, version):
         self.plan, self.assignment, self.writer, self.report = plan, assignment, writer, report
         self.say, self.version, self.seed = say, version, report.head["seed"]
-        self.read = {}  # what is under way: student -> (folder name, digest, timestamp, whether whole)
+        cells = (
+            assignment.cells[name].metadata.nbgrader for name in (*assignment.tests, *assignment.by_hand)
+        )
+        self.most = float(sum(mark.points for mark in cells))
+        self.read = {}  # what is under way: student -> (folder name, digest, exchange's files, whether whole)
 
     def go(self, names, progress, work):
         done = 0
@@ -141,10 +145,10 @@ class _Run:
         for name in names:
             student = text_of(name)
             try:
-                data, stamp = read_submission(self.plan.submitted, name, self.plan.assignment)
+                data, beside = read_submission(self.plan.submitted, name, self.plan.assignment)
             except (Unreadable, OSError) as error:
                 status = "failed" if isinstance(error, Unreadable) else "ungraded"
-                self.read[student] = name, "", "", True
+                self.read[student] = name, "", {}, True
                 self._record(Result(student, status, str(error)))
                 count()
                 continue
@@ -155,7 +159,7 @@ class _Run:
             if same and only is None and old["checks"] == self.version:
                 count()
                 continue
-            self.read[student] = name, digest, stamp, only is None
+            self.read[student] = name, digest, beside, only is None
             yield Job(student, self.assignment, data, self.seed, self.plan.limits, self.plan.sandbox, only)
 
     def _is_finished(self, name, student, old, digest):
@@ -173,41 +177,43 @@ class _Run:
 
     def _record(self, result):
         """Write a result to the three places."""
-        name, digest, stamp, whole = self.read.pop(result.student)
+        name, digest, beside, whole = self.read.pop(result.student)
         about = {"seed": self.seed, "notebook": digest, "checks": self.version}
         try:
-            made = self._written(result, name, stamp, whole) | about
+            made = self._written(result, name, beside, whole, digest) | about
         except (OSError, SQLAlchemyError, ValueError) as error:  # a full disk, a database that went away
             self.writer.book.db.rollback()
             lost = Result(result.student, "ungraded", f"it could not be written: {error}"[:500])
-            made = entry(lost, None, None, []) | about
+            made = entry(lost, None, self.most, []) | about
         self.report.put(made)
         if made["reason"]:
             self.say(f"{result.student}: {made['status']}: {made['reason']}")
         self.writer.forget()
 
-    def _written(self, result, name, stamp, whole):
+    def _written(self, result, name, beside, whole, digest):
         old = self.writer.scores(result.student)
         if not result.verdicts:
             if result.status == "failed":
                 self.writer.book.update_or_create_student(result.student)
             if old is None or result.status == "ungraded":
-                return entry(result, None, None, [])
+                return entry(result, None, self.most, [])
             kept = replace(result, reason=f"{result.reason}; the gradebook keeps the earlier grade")
             return entry(kept, *self.writer.total(result.student), [])
         verdicts = [self._never_lower(v, old) for v in result.verdicts] if old else result.verdicts
         reason, when = result.reason, None
-        if stamp:
+        if "timestamp.txt" in beside:
             try:
-                when = parse_utc(stamp)
+                when = parse_utc(beside["timestamp.txt"])
             except (ValueError, OverflowError, AttributeError):
+                beside = {key: text for key, text in beside.items() if key != "timestamp.txt"}
                 reason = "; ".join(filter(None, [reason, "timestamp.txt holds no date"]))
         result = replace(result, verdicts=verdicts, reason=reason)
         self._tell_changes(result, old or {})
         before = {} if whole else self.report.entries[result.student]["exercises"]
         if result.notebook:
-            self._write_notebook(result, self._file(name), before, stamp if when else "")
-        self.writer.write(result.student, verdicts, result.untouched, when, whole)
+            self._write_notebook(result, self._file(name), before, beside)
+        new = self.report.entries.get(result.student, {}).get("notebook") != digest
+        self.writer.write(result.student, verdicts, result.untouched, when, whole, new)
         waiting = [name for name in self.assignment.by_hand if name not in result.untouched]
         made = entry(result, *self.writer.total(result.student), waiting)
         return made | {"exercises": before | made["exercises"]}
@@ -225,14 +231,14 @@ class _Run:
             if before is not None and before != verdict.score:
                 self.say(f"{result.student}: {verdict.exercise} {before:g} -> {verdict.score:g}")
 
-    def _write_notebook(self, result, file, before, stamp):
+    def _write_notebook(self, result, file, before, beside):
         """Write the graded notebook; tests that were not decided now keep what stands in the file."""
         text = result.notebook
         if before or self.plan.never_lower:
             text = self._merged(result, file, before)
         _replace(file, text)
-        if stamp:
-            _replace(file.with_name("timestamp.txt"), stamp + "\n")
+        for name, content in beside.items():  # nbgrader's feedback finds its way by them
+            _replace(file.with_name(name), content)
 
     def _merged(self, result, file, before):
         notebook = nbformat.reads(result.notebook, as_version=4)

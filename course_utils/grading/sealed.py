@@ -24,7 +24,7 @@ PRELOAD = (
     "transformers", "numpy", "pandas", "sympy", "scipy.stats", "scipy.optimize", "matplotlib.pyplot", "IPython",
 )  # fmt: skip
 _START = 120  # seconds; a cold disk needs them
-_LEAVE = 5  # seconds for a process to be gone
+_LEAVE = 30  # seconds for a process to be gone
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class Zygote:
         if self.sandbox and (reason := bubblewrap.missing()):
             raise GraderFault(reason)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        settings = asdict(self.limits) | {"sandbox": self.sandbox, "preload": self.preload}
+        self._group = cgroups.make(self.limits.memory, self.limits.processes)
+        settings = {"sandbox": self.sandbox, "preload": self.preload, "grouped": self.grouped}
+        settings |= asdict(self.limits)
         words = [
             "-s",
             "-P",
@@ -100,7 +102,6 @@ class Zygote:
                 os.environ | bubblewrap.environment(self.package) | {"HOME": os.environ.get("HOME", "/")}
             )
             surroundings["PYTHONPATH"] = str(self.package)
-        self._group = cgroups.make(self.limits.memory, self.limits.processes)
         prefix = self._group.prefix if self._group else []
         with theirs:
             self._process = subprocess.Popen(

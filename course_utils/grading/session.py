@@ -38,7 +38,8 @@ class Session:
 
     def __init__(self, zygote, channel, status, seconds):
         self._zygote, self._channel, self._status = zygote, channel, status
-        self.ended = None
+        self.ended = self._how_ended = None
+        self._warden_gone = False
         self._usage = {"at": time.monotonic(), "cpu": 0.0, "waited": 0.0}
         self._left, self._wall_end = seconds, time.monotonic() + _WALL * seconds
         try:
@@ -110,10 +111,8 @@ class Session:
             raise wire.WireError(f"more than {_CALLBACKS} questions back")
         except (wire.WireError, _TimeUp) as error:
             raise self._end(error) from None
-        except (
-            BaseException
-        ):  # of the callback's, or a stop: what is on the channel can no longer be told apart
-            self.close()
+        except BaseException:
+            self.close()  # the callback's, or a stop: what comes on the channel can no longer be told apart
             raise
 
     def _send(self, message, tensors, clock):
@@ -153,24 +152,34 @@ class Session:
 
     def _end(self, error):
         """Kill the process; the exception that says how it ended."""
-        ended = self._last_note() if isinstance(error, wire.HungUp) else None
-        if not self._zygote.alive:
+        if isinstance(error, wire.HungUp):
+            self._wait_for_last_note()
+        died = self._warden_gone or not self._zygote.alive
+        if died:
             self.ended = "the warm parent died"
         elif isinstance(error, _TimeUp):
             self.ended = str(error)
         else:
-            self.ended = _how(ended) if ended else f"the process broke off: {error}"
+            self.ended = _how(self._how_ended) if self._how_ended else f"the process broke off: {error}"
         self.close()
-        return SessionEnded(self.ended) if self._zygote.alive else ZygoteDied(self.ended)
+        return ZygoteDied(self.ended) if died else SessionEnded(self.ended)
 
-    def _last_note(self):
-        """How the process ended, from the warden; None where it has not."""
+    def _wait_for_last_note(self):
+        """Until the warden said how the process ended; a process that only hung up has two seconds."""
         end = time.monotonic() + 2
-        while time.monotonic() < end and select.select([self._status], [], [], 1)[0]:
-            note = self._note()
-            if note is None or "ended" in note:
-                return note and note["ended"]
-        return None
+        while not (self._how_ended or self._warden_gone) and time.monotonic() < end:
+            if select.select([self._status], [], [], 0.5)[0]:
+                self._take_note()
+
+    def _take_note(self):
+        """Read the warden's next packet and keep what it says; False where there will be none after it."""
+        note = self._note()
+        if note is None:
+            self._warden_gone = True  # without a word: only with the zygote
+            return False
+        self._usage = note.get("usage", self._usage)
+        self._how_ended = note.get("ended")
+        return self._how_ended is None
 
 
 class _TimeUp(Exception):
@@ -179,7 +188,8 @@ class _TimeUp(Exception):
 
 class _Clock:
     """What one question has cost so far: the larger of the time since it was asked, without that in which the
-    process stood ready but no core took it, and the CPU time of all its processes. As the warden sees them."""
+    process stood ready but no core took it, and the CPU time of all its processes. As the warden sees them; where the
+    kernel does not tell how long a process stood ready, the CPU time alone."""
 
     def __init__(self, session, seconds, asked):
         self._session, self._seconds = session, seconds
@@ -192,10 +202,11 @@ class _Clock:
 
     def charged(self):
         now, began = self._session._usage, self._began
-        wall = max(0.0, now["at"] - self._at)
-        if now["waited"] is not None:
-            wall -= now["waited"] - (began["waited"] or 0.0)
-        return max(wall - self._free, now["cpu"] - began["cpu"], 0.0)
+        cpu = max(0.0, now["cpu"] - began["cpu"])
+        if now["waited"] is None:
+            return cpu
+        waited = now["waited"] - (began["waited"] or 0.0)
+        return max(now["at"] - self._at - waited - self._free, cpu)
 
     def wait(self, channel, direction):
         """Return when the channel is ready; raise _TimeUp when the time is up."""
@@ -205,19 +216,12 @@ class _Clock:
         poll.register(self._session._status, select.POLLIN)
         while True:
             ready = dict(poll.poll(1000))
-            if self._session._status.fileno() in ready and not self._look():
+            if self._session._status.fileno() in ready and not self._session._take_note():
                 poll.unregister(self._session._status)
             if self.charged() > self._seconds or time.monotonic() > self._wall_end + self._free:
                 raise _TimeUp(self._words)
             if channel.fileno() in ready:
                 return
-
-    def _look(self):
-        note = self._session._note()
-        if note is None or "ended" in note:
-            return False
-        self._session._usage = note.get("usage", self._session._usage)
-        return True
 
     @contextlib.contextmanager
     def stopped(self):
@@ -239,10 +243,8 @@ def _how(ended):
     """How a process ended, for a teacher."""
     if ended["over"]:
         return f"the process used more {ended['over']} than it may"
-    if (
-        ended["code"] == -signal.SIGKILL
-    ):  # from inside it cannot be killed: the kernel did that, to free memory
-        return "the process used more memory than it may"
+    if ended["code"] == -signal.SIGKILL:
+        return "the process used more memory than it may"  # nothing inside can kill it: the kernel did
     if ended["code"] < 0:
         return f"the process ended with signal {-ended['code']} ({signal.Signals(-ended['code']).name})"
     return "the process ended itself"

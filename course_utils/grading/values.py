@@ -5,6 +5,7 @@ A tree is None, a bool, a text, an int of 63 bits, or a list that begins with a 
 from a student's process is checked node by node as it is read.
 """
 
+import functools
 import math
 import re
 from decimal import Decimal, InvalidOperation
@@ -59,7 +60,12 @@ class Other:
 
 def other(kind):
     """An `Other` of that name."""
-    return type(kind if _NAME.match(kind) else "object", (Other,), {})()
+    return _class_of(kind if _NAME.match(kind) else "object")()
+
+
+@functools.lru_cache(maxsize=256)
+def _class_of(kind):
+    return type(kind, (Other,), {})
 
 
 class Encoder:
@@ -73,7 +79,7 @@ class Encoder:
 
     def __init__(self):
         self.tensors, self.originals, self.functions = {}, {}, []
-        self._names, self._nodes, self._bytes = {}, 0, 0
+        self._names, self._places, self._nodes, self._bytes = {}, {}, 0, 0
 
     def encode(self, value, depth=0):
         """The tree of a value.
@@ -171,11 +177,10 @@ class Encoder:
         return ["scalar", name, repr(value.item())]
 
     def _function(self, value):
-        for k, known in enumerate(self.functions):
-            if known is value:
-                return ["function", k]
-        self.functions.append(value)
-        return ["function", len(self.functions) - 1]
+        if id(value) not in self._places:
+            self._places[id(value)] = len(self.functions)
+            self.functions.append(value)  # keeps it, and with it its id
+        return ["function", self._places[id(value)]]
 
 
 _VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}

@@ -35,28 +35,32 @@ class FrozenHead(torch.autograd.Function):
 def _parts(hidden, head, targets, with_entropy, rows, saving=True):
     """logp (N,), entropy (N,), and their derivatives by hidden, (N, d) each; None where not asked for."""
     weight = head.weight
-    out = tiles.buffer(min(rows, max(1, len(targets))), weight)
-    logp = out.new_empty(len(targets))
-    entropy = out.new_empty(len(targets)) if with_entropy else None
+    out = tiles.buffer(min(rows, max(1, len(targets))), weight, with_entropy)
+    logp = out.new_empty(len(targets), dtype=tiles.accumulator(out.dtype))
+    entropy = torch.empty_like(logp) if with_entropy else None
     score = torch.empty_like(hidden) if saving else None
     entropy_score = torch.empty_like(hidden) if saving and with_entropy else None
     for start in range(0, len(targets), len(out)):
         at = slice(start, start + len(out))
         h, y = hidden[at], targets[at]
-        part = out[: len(y)]
-        one = torch.full_like(logp[at], 1 / head.temperature)
+        part, one = out[: len(y)], torch.ones_like(logp[at])
         if with_entropy:
             logp[at], entropy[at], total = tiles.entropies(h, head, y, part)
             if saving:
                 again = part.clone()
-                tiles.into_logits_with_entropy(again, total, entropy[at], y, torch.zeros_like(one), one)
+                more = torch.zeros_like(one), entropy[at], one, head.temperature
+                tiles.into_logits_with_entropy(again, total, y, *more)
                 torch.mm(again.to(weight.dtype), weight, out=entropy_score[at])
                 part.exp_()
         else:
             logp[at], total = tiles.exponentials(h, head, y, part)
-        if saving:
-            tiles.into_logits(part, total, y, one)
+        if not saving:
+            continue
+        if tiles.is_half(weight.dtype):
+            tiles.gradient_at_logits(part, total, y, one, head.temperature)
             torch.mm(part.to(weight.dtype), weight, out=score[at])
+        else:
+            tiles.gradients_from(part, total, y, one, h, head, (score[at], None, None))
     return logp, entropy, score, entropy_score
 
 

@@ -24,8 +24,9 @@ class Scores:
 
     def __init__(self, hidden, head, targets, out, with_entropy=False):
         """hidden (N, d), a `tiles.Head`, targets (N,), and the buffer (R, V) to work in."""
-        self.total, self.logp = out.new_empty(len(targets)), out.new_empty(len(targets))
-        self.entropy = out.new_empty(len(targets)) if with_entropy else None
+        like = {"dtype": tiles.accumulator(out.dtype)}
+        self.total, self.logp = (out.new_empty(len(targets), **like) for _ in range(2))
+        self.entropy = torch.empty_like(self.logp) if with_entropy else None
         for at in _chunks(len(targets), len(out)):
             part = out[: at.stop - at.start]
             if with_entropy:
@@ -45,28 +46,30 @@ class Scores:
                 written, the others are added to.
         """
         d_hidden, d_weight, d_bias = sums
-        upstream = upstream / head.temperature
-        if into_entropy is not None:
-            into_entropy = into_entropy / head.temperature
         for at in reversed(_chunks(len(targets), len(out))):
             part = out[: at.stop - at.start]
-            if not self.kept:
+            if not self.kept and into_entropy is None:
+                tiles.exponentials_again(hidden[at], head, part)
+            elif not self.kept:
                 tiles.shifted_logits(hidden[at], head, part)
-                if into_entropy is None:
-                    part.exp_()
             self.kept = 0
-            if into_entropy is None:
-                tiles.into_logits(part, self.total[at], targets[at], upstream[at])
+            into = None if d_hidden is None else d_hidden[at]
+            given = part, self.total[at], targets[at], upstream[at]
+            if into_entropy is None and not tiles.is_half(head.weight.dtype):
+                sums = into, d_weight, d_bias
+                tiles.gradients_from(*given, hidden[at], head, sums)
+                continue
+            if into_entropy is None:  # half precision is rounded once, after all has been put together
+                tiles.gradient_at_logits(*given, head.temperature)
             else:
-                tiles.into_logits_with_entropy(
-                    part, self.total[at], self.entropy[at], targets[at], upstream[at], into_entropy[at]
-                )
-            if d_hidden is not None:
-                torch.mm(part.to(head.weight.dtype), head.weight, out=d_hidden[at])
+                more = self.entropy[at], into_entropy[at], head.temperature
+                tiles.into_logits_with_entropy(*given, *more)
+            if into is not None:
+                torch.mm(part.to(head.weight.dtype), head.weight, out=into)
             if d_weight is not None:
                 tiles.add_outer(d_weight, part, hidden[at])
             if d_bias is not None:
-                d_bias += part.sum(0)
+                d_bias += part.sum(0, dtype=d_bias.dtype)
 
 
 class TrainedHead(torch.autograd.Function):
@@ -75,7 +78,7 @@ class TrainedHead(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, targets, temperature, with_entropy, rows):
         with torch.autocast(hidden.device.type, enabled=False):
-            out = tiles.buffer(min(rows, max(1, len(targets))), weight)
+            out = tiles.buffer(min(rows, max(1, len(targets))), weight, with_entropy)
             scores = Scores(hidden, tiles.Head(weight, bias, temperature), targets, out, with_entropy)
         ctx.save_for_backward(hidden, weight, bias, targets)
         ctx.temperature, ctx.scores, ctx.rows = temperature, scores, len(out)
@@ -89,12 +92,12 @@ class TrainedHead(torch.autograd.Function):
         hidden, weight, bias, targets = ctx.saved_tensors
         scores, ctx.out, out = ctx.scores, None, ctx.out
         if out is None:  # a second backward pass: the buffer was used up by the first
-            out, scores.kept = tiles.buffer(ctx.rows, weight), 0
+            out, scores.kept = tiles.buffer(ctx.rows, weight, scores.entropy is not None), 0
         into_hidden, into_weight, into_bias = ctx.needs_input_grad[:3]
         sums = (
             torch.empty_like(hidden) if into_hidden else None,
-            torch.zeros_like(weight, dtype=out.dtype) if into_weight else None,
-            torch.zeros_like(bias, dtype=out.dtype) if into_bias else None,
+            torch.zeros_like(weight, dtype=upstream.dtype) if into_weight else None,
+            torch.zeros_like(bias, dtype=upstream.dtype) if into_bias else None,
         )
         with torch.autocast(hidden.device.type, enabled=False):
             scores.back(

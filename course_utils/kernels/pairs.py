@@ -68,7 +68,7 @@ def _run(hidden, weight, bias, targets, sequences, pairs, judge, rows, wanted):
             all_sums += sums
             all_by_sum += by_sum
             into_hidden = None if d_hidden is None else d_hidden[at]
-            upstream = (by_sum / pairs)[sequence].to(out.dtype)
+            upstream = (by_sum / pairs)[sequence].to(dtype)
             scores.back(h, head, y, out, upstream, (into_hidden, d_weight, d_bias))
         del out
         if len(losses) > 1:

@@ -1,5 +1,7 @@
 """What the kernels share: how many rows of logits at a time, and what is done to them in place."""
 
+import importlib.util
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -8,6 +10,9 @@ import torch
 # full speed (on the CPU a few hundred rows of 50,000 words), small beside the gradient of such a head.
 BUFFER_BYTES = {"cpu": 48 * 2**20}
 ELSEWHERE = 2**29
+
+# A bias of -inf forbids a token. In an entropy 0 · -inf would be nan, while 0 times this is 0.
+FORBIDDEN = -1e30
 
 
 class Head(NamedTuple):
@@ -26,7 +31,7 @@ class Head(NamedTuple):
 
 def rows_at_a_time(count, weight):
     """How many of `count` rows of logits are held at a time: never all of them, but for a handful."""
-    size = torch.finfo(accumulator(weight.dtype)).bits // 8
+    size = buffer(0, weight).element_size()
     fitting = BUFFER_BYTES.get(weight.device.type, ELSEWHERE) // (len(weight) * size)
     return max(1, min(fitting, -(-count // 2)))
 
@@ -36,9 +41,25 @@ def accumulator(dtype):
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
-def buffer(rows, weight):
-    """(rows, V), not initialised, for the logits of as many rows."""
-    return weight.new_empty(rows, len(weight), dtype=accumulator(weight.dtype))
+def buffer(rows, weight, with_entropy=False):
+    """(rows, V), not initialised, for the logits of as many rows: float32 at least, but where Triton takes them."""
+    in_half = not with_entropy and uses_triton(weight)
+    return weight.new_empty(rows, len(weight), dtype=weight.dtype if in_half else accumulator(weight.dtype))
+
+
+def uses_triton(weight):
+    """Half precision on a GPU, and Triton is there: one kernel reads a row in place of five operations."""
+    return weight.is_cuda and is_half(weight.dtype) and _triton_is_there()
+
+
+def is_half(dtype):
+    """Whether sums of this dtype are kept in a wider one."""
+    return accumulator(dtype) != dtype
+
+
+@cache
+def _triton_is_there():
+    return importlib.util.find_spec("triton") is not None
 
 
 def shifted_logits(hidden, head, out):
@@ -55,51 +76,99 @@ def shifted_logits(hidden, head, out):
 
 
 def exponentials(hidden, head, targets, out):
-    """Fill `out` with exp of the shifted logits.
+    """Fill `out` (n, V) with what `gradient_at_logits` wants: exp of the shifted logits; in half precision, the logits.
 
     Returns:
-        (n,) log-probabilities of the targets and (n,) the sums of the rows of `out`.
+        (n,) log-probabilities of the targets, and (n,) the sums of the rows of `out`; in half precision, the
+        log-sum-exps.
     """
+    if is_half(out.dtype):
+        from course_utils.kernels import triton_rows
+
+        return triton_rows.statistics(_logits_in_half(hidden, head, out), targets, 1 / head.temperature)
     shifted_logits(hidden, head, out)
     picked = out.gather(1, targets[:, None])[:, 0]
     total = out.exp_().sum(1)
     return picked - total.log(), total
 
 
+def exponentials_again(hidden, head, out):
+    """Fill `out` as `exponentials` has done."""
+    if is_half(out.dtype):
+        return _logits_in_half(hidden, head, out)
+    return shifted_logits(hidden, head, out).exp_()
+
+
+def _logits_in_half(hidden, head, out):
+    torch.mm(hidden, head.weight.T, out=out)
+    return out if head.bias is None else out.add_(head.bias)
+
+
 def entropies(hidden, head, targets, out):
     """As `exponentials`, with the entropies (n,) in nats between the two, and `out` still the shifted logits."""
     shifted_logits(hidden, head, out)
-    powers = out.exp()
+    picked = out.gather(1, targets[:, None])[:, 0]
+    powers = out.clamp_(min=FORBIDDEN).exp()
     total = powers.sum(1)
     # the mean of the shifted logits, without a product as large as they are
     mean = torch.bmm(powers[:, None], out[:, :, None])[:, 0, 0] / total
-    picked = out.gather(1, targets[:, None])[:, 0]
     return picked - total.log(), total.log() - mean, total
 
 
-def into_logits(out, total, targets, upstream):
-    """exp(shifted logits) in `out` -> gradient at the logits, in place: upstream (onehot - softmax)."""
+def gradient_at_logits(out, total, targets, upstream, temperature=1.0):
+    """What `exponentials` left in `out` -> gradient by weight and bias' product, in place.
+
+    It is upstream (onehot - softmax) / temperature.
+    """
+    if is_half(out.dtype):
+        from course_utils.kernels import triton_rows
+
+        return triton_rows.into_gradient(out, targets, total, upstream, 1 / temperature)
+    upstream = upstream / temperature
     out.mul_(-(upstream / total)[:, None])
     return out.scatter_add_(1, targets[:, None], upstream[:, None])
 
 
-def into_logits_with_entropy(out, total, entropy, targets, upstream, into_entropy):
+def into_logits_with_entropy(out, total, targets, upstream, entropy, into_entropy, temperature=1.0):
     """Shifted logits in `out` -> gradient at the logits, in place, of log-probability and entropy.
 
     d entropy / d logit v = -p_v (log p_v + entropy).
     """
-    share = out.exp().div_(total[:, None])
+    upstream, into_entropy = upstream / temperature, into_entropy / temperature
+    share = out.clamp_(min=FORBIDDEN).exp().div_(total[:, None])
     out.add_((entropy - total.log())[:, None]).mul_(into_entropy[:, None]).add_(upstream[:, None])
     out.mul_(share).neg_()
     return out.scatter_add_(1, targets[:, None], upstream[:, None])
 
 
+def gradients_from(powers, total, targets, upstream, hidden, head, sums):
+    """The gradients of the rows in `powers`, exp(shifted logits), which stay as they are: all in one dtype.
+
+    Scaling and subtracting after the products spares a pass over all logits.
+
+    Args:
+        powers, total, targets, upstream: (n, V), and (n,) each.
+        hidden, head: (n, d), a `Head`.
+        sums: (d_hidden, d_weight, d_bias), each may be None: the first (n, d) is written, the others are added to.
+    """
+    d_hidden, d_weight, d_bias = sums
+    upstream = upstream[:, None] / head.temperature
+    factor = -upstream / total[:, None]
+    if d_hidden is not None:
+        torch.mm(powers, head.weight, out=d_hidden)
+        d_hidden.mul_(factor).addcmul_(head.weight[targets], upstream)
+    if d_weight is not None:
+        d_weight.addmm_(powers.T, factor * hidden).index_add_(0, targets, upstream * hidden)
+    if d_bias is not None:
+        d_bias.addmv_(powers.T, factor[:, 0]).index_add_(0, targets, upstream[:, 0])
+
+
 def add_outer(total, factor, rows):
-    """total (V, d) += factor.T @ rows. Half precision is multiplied as such and summed in `total`'s float32."""
-    if factor.dtype == rows.dtype == total.dtype:
-        total.addmm_(factor.T, rows)
-        return
-    # a part of the vocabulary at a time: the product is not as large as `total`
-    for at in range(0, len(total), 8192):
-        part = slice(at, at + 8192)
-        total[part] += factor[:, part].to(rows.dtype).T @ rows
+    """total (V, d) += factor.T @ rows; `total` is float32 where `rows` are in half precision.
+
+    A product that is rounded to half precision before it is added would bias the sum over many chunks.
+    """
+    if total.is_cuda and is_half(rows.dtype):  # never run on a GPU
+        torch.addmm(total, factor.T.to(rows.dtype), rows, out_dtype=total.dtype, out=total)
+    else:
+        total.addmm_(factor.T.to(total.dtype), rows.to(total.dtype))

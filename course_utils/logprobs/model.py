@@ -158,7 +158,10 @@ def _last_hidden(model, layer, inputs):
     )
     try:
         ids = inputs.pop("input_ids")
-        logits = model(ids, **inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
+        # a list of one position and not the number 1: its rows are copied together, while a slice of them would
+        # make the product with a frozen layer copy the layer for each row
+        last = torch.tensor([-1], device=ids.device)
+        logits = model(ids, **inputs, use_cache=False, logits_to_keep=last).logits[:, -1]
     finally:
         handle.remove()
     with torch.no_grad():

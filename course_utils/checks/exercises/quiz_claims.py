@@ -155,7 +155,7 @@ def _figure(given):
         return Missing(f"the figure is a {kind}; return a plain number, without its unit")
     try:
         value = float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return Missing("the figure is not one number; return a plain number")
     return value if math.isfinite(value) else Missing(f"the figure is {value}; return a finite number")
 

@@ -47,7 +47,7 @@ def answer(question, tensors, names, ask_outside):
             raise values.TooLarge(f"a value of more than {_HEADER >> 20} MiB")
         return reply, sent
     except values.TooLarge as error:
-        words = f"your function returned {error}, which is more than is looked at"
+        words = f"ValueError: {error} came back, which is more than is looked at"
         return {"error": {"kind": "ValueError", "words": words}}, {}
     except BaseException as error:  # sys.exit() too
         return {"error": {"kind": type(error).__name__[:80], "words": described(error)}}, {}

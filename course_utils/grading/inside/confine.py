@@ -51,6 +51,7 @@ def confine(settings):
     Path("/proc/self/oom_score_adj").write_text("1000")  # short of memory, the kernel takes this one first
     used = int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
     room = settings["files"] // 4
+    _call("unshare", _MOUNT)  # the warden keeps its /proc
     for folder, size in (("/tmp", 2 * room), ("/home", room), ("/dev/shm", room)):
         _tmpfs(folder, f"size={size},nr_inodes=20000,mode=1777", _NOSUID | _NODEV)
     _tmpfs("/proc", "size=4k,nr_inodes=2,mode=555", _RDONLY | _NOSUID | _NODEV | _NOEXEC)

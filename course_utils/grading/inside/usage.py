@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -27,15 +28,32 @@ def usage(pid):
 
 
 def own_memory(pid):
-    """Bytes of the process `pid` and all below it, each shared page divided among those that share it."""
-    total = 0
-    for member in below(pid):
+    """Bytes of the process `pid` and all below it, each shared page divided among those that share it.
+
+    They are stopped meanwhile: a hundred that fork on would never be counted.
+    """
+    members, total = _stopped(pid), 0
+    for member in members:
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
             total += sum(
                 int(line.split()[1]) << 10 for line in lines if line.startswith(("Pss:", "SwapPss:"))
             )
+    for member in members:
+        with contextlib.suppress(OSError):
+            os.kill(member, signal.SIGCONT)
     return total
+
+
+def _stopped(pid):
+    """Stop a process and all below it, those too that were started meanwhile; returns them."""
+    members = set()
+    while new := set(below(pid)) - members:
+        for member in new:
+            with contextlib.suppress(OSError):
+                os.kill(member, signal.SIGSTOP)
+        members |= new
+    return members
 
 
 def below(pid):
@@ -44,7 +62,8 @@ def below(pid):
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):  # ended meanwhile
-                table[int(name)] = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+                # bytes: a process may give itself any name
+                table[int(name)] = Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()
     family, todo = {}, [pid]
     while todo:
         member = todo.pop()

@@ -25,7 +25,8 @@ def keep(channel, status, shell, settings):
         status: descriptor of the warden's end of the status socket (one JSON object a packet): "up" when the student
             is confined, its "usage" all along, and how it "ended".
         shell: the shell in which cells run.
-        settings: `memory` and `files` in bytes, `processes`, `sandbox` (whether to confine at all).
+        settings: `memory` and `files` in bytes, `processes`, `sandbox` (whether to confine at all), `grouped` (whether a
+            control group limits memory).
     """
     try:
         confine.clean_descriptors(keep=(channel, status))
@@ -68,29 +69,33 @@ def _watch(pid, tell, settings):
     poll.register(child, select.POLLIN)
     poll.register(tell, select.POLLHUP | select.POLLRDHUP)
     over = None
-    while not poll.poll(1000 * _TICK):
-        now = usage(pid)
-        _tell(tell, {"usage": {"at": time.monotonic(), **now}})
-        if over := _over(pid, now, settings):
-            break
-    with contextlib.suppress(ProcessLookupError):  # it has ended
-        if settings["sandbox"]:
-            os.kill(pid, signal.SIGKILL)  # the first process of its namespace: all others go with it
-        else:
-            os.killpg(pid, signal.SIGKILL)
+    try:
+        while not over and not poll.poll(1000 * _TICK):
+            now = usage(pid)
+            _tell(tell, {"usage": {"at": time.monotonic(), **now}})
+            over = _over(pid, now, settings)
+    finally:  # whatever failed here, no student is left unwatched
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            if settings["sandbox"]:
+                os.kill(pid, signal.SIGKILL)  # the first process of its namespace: all others go with it
+            else:
+                os.killpg(pid, signal.SIGKILL)
     _, how = os.waitpid(pid, 0)
-    _tell(tell, {"ended": {"over": over, "code": os.waitstatus_to_exitcode(how)}})
+    _tell(tell, {"ended": {"over": over, "code": os.waitstatus_to_exitcode(how)}}, flags=0)  # must arrive
 
 
 def _over(pid, now, settings):
-    """Which limit of the whole group is passed, if one is; the kernel's own limits are for one process each."""
+    """Which limit of all processes together is passed, if one is; those of the kernel are for one process each, but
+    for a control group's."""
     if now["processes"] > settings["processes"]:
         return "processes"
+    if settings["grouped"]:
+        return None
     if now["memory"] > settings["memory"] and own_memory(pid) > settings["memory"]:
         return "memory"
     return None
 
 
-def _tell(tell, message):
+def _tell(tell, message, flags=socket.MSG_DONTWAIT):
     with contextlib.suppress(OSError):  # the grader has hung up, or is behind with reading
-        tell.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+        tell.send(json.dumps(message).encode(), flags)
