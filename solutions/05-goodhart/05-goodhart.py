@@ -1680,7 +1680,7 @@ for share, rows in weak.groupby("examples"):
     )
 
 # %% [markdown]
-# With 5 % tables in the examples the *same* weak verifier taught honest programs (in more rounds, see the table), on all three seeds; with 15 % and 25 % it taught tables, on all three. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
+# With 5 % tables in the examples the *same* weak verifier taught honest programs (in more rounds, see the table), on all three seeds; with 15 % their share at least tripled on each, and with 25 % nearly all programs were tables. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
 #
 # **Three rewards under one optimiser.** Notebook 03 trained GRPO in the text world with three verifiers. From its kept runs:
 
