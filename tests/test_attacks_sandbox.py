@@ -486,6 +486,31 @@ def test_output_without_end_is_cut(session, cell):
     assert len(str(result)) < 60_000
 
 
+def test_a_process_may_have_any_name(session):
+    cell = """
+        import ctypes, os, time
+        libc = ctypes.CDLL(None)
+        for name in (b"\\xff\\xfe", b") R 1 1 1", b"a b\\n(c", b""):
+            if os.fork() == 0:
+                libc.prctl(15, name, 0, 0, 0)
+                time.sleep(2)
+                os._exit(0)
+        libc.prctl(15, b"\\xff) Z 0", 0, 0, 0)
+        time.sleep(0.5)
+        print(1)
+    """
+    assert printed(session, cell) == 1
+    assert session._usage["processes"] == 5
+
+
+def test_a_grader_that_reads_late_hears_how_the_process_ended(zygote):
+    with zygote.session() as session:
+        session.run_cell("import os, threading\nthreading.Timer(0.2, os._exit, (3,)).start()")
+        time.sleep(1)
+        with pytest.raises(SessionEnded, match="the process ended itself"):
+            session.run_cell("1")
+
+
 def test_cpu_of_children_counts(session):
     cell = """
         import os, time

@@ -3,8 +3,10 @@ the tests of the grader itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from course_utils.checks.compare import tolerance
 from course_utils.checks.observe import observe_call
 
 
@@ -31,6 +33,11 @@ class Case:
     rtol: float | None = None
     scale: float | None = None
     extra: Any = None
+
+    @cached_property  # asked for with every candidate
+    def tolerance(self):
+        """(relative, absolute), by `compare.tolerance`."""
+        return tolerance(self)
 
 
 @dataclass(frozen=True, eq=False)  # known by identity, so that observations can be remembered by it

@@ -230,4 +230,4 @@ def _agree(a, b, case, looks_at):
     if "error" in a or "error" in b:
         # the same exception, wherever it was raised
         return a.get("error", "a").split(" (line")[0] == b.get("error", "b").split(" (line")[0]
-    return _first_difference(a, b, case, looks_at) is None
+    return _first_difference(a, b, case, looks_at, reveal=None) is None

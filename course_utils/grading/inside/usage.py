@@ -62,7 +62,8 @@ def below(pid):
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):  # ended meanwhile
-                table[int(name)] = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+                # bytes: a process may give itself any name
+                table[int(name)] = Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()
     family, todo = {}, [pid]
     while todo:
         member = todo.pop()
