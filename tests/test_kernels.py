@@ -108,6 +108,26 @@ def test_gradients_are_the_numerical_ones_whatever_is_trained(which, with_entrop
     assert torch.autograd.gradcheck(function, args)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_forbidden_tokens_leave_the_values_and_gradients_of_the_others(frozen):
+    hidden, weight, bias, labels = rows()
+    labels[labels == 6] = 0
+    bias[6] = float("-inf")
+    allowed = weight[:6], bias[:6]
+
+    def total(h, w, b):
+        logp, entropy = linear_logprobs(h, w, labels, bias=b, with_entropy=True, chunk_size=4)
+        return logp + 0.3 * entropy + linear_logprobs(h, w, labels, bias=b, chunk_size=4)
+
+    leaves = 1 if frozen else 2
+    seen = gradients(lambda h, w=weight: total(h, w, bias), (hidden, weight)[:leaves])
+    few = gradients(lambda h, w=allowed[0]: total(h, w, allowed[1]), (hidden, allowed[0])[:leaves])
+    assert_alike(seen[:2], few[:2])
+    if not frozen:
+        assert_alike((seen[2][:6],), few[2:])
+        assert (seen[2][6] == 0).all()
+
+
 def test_a_frozen_weight_takes_the_way_that_keeps_one_vector_a_row():
     hidden, weight, _, labels = rows()
     kept = []

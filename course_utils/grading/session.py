@@ -111,10 +111,8 @@ class Session:
             raise wire.WireError(f"more than {_CALLBACKS} questions back")
         except (wire.WireError, _TimeUp) as error:
             raise self._end(error) from None
-        except (
-            BaseException
-        ):  # of the callback's, or a stop: what is on the channel can no longer be told apart
-            self.close()
+        except BaseException:
+            self.close()  # the callback's, or a stop: what comes on the channel can no longer be told apart
             raise
 
     def _send(self, message, tensors, clock):
@@ -190,7 +188,8 @@ class _TimeUp(Exception):
 
 class _Clock:
     """What one question has cost so far: the larger of the time since it was asked, without that in which the
-    process stood ready but no core took it, and the CPU time of all its processes. As the warden sees them."""
+    process stood ready but no core took it, and the CPU time of all its processes. As the warden sees them; where the
+    kernel does not tell how long a process stood ready, the CPU time alone."""
 
     def __init__(self, session, seconds, asked):
         self._session, self._seconds = session, seconds
@@ -203,10 +202,11 @@ class _Clock:
 
     def charged(self):
         now, began = self._session._usage, self._began
-        wall = max(0.0, now["at"] - self._at)
-        if now["waited"] is not None:
-            wall -= now["waited"] - (began["waited"] or 0.0)
-        return max(wall - self._free, now["cpu"] - began["cpu"], 0.0)
+        cpu = max(0.0, now["cpu"] - began["cpu"])
+        if now["waited"] is None:
+            return cpu
+        waited = now["waited"] - (began["waited"] or 0.0)
+        return max(now["at"] - self._at - waited - self._free, cpu)
 
     def wait(self, channel, direction):
         """Return when the channel is ready; raise _TimeUp when the time is up."""
@@ -243,10 +243,8 @@ def _how(ended):
     """How a process ended, for a teacher."""
     if ended["over"]:
         return f"the process used more {ended['over']} than it may"
-    if (
-        ended["code"] == -signal.SIGKILL
-    ):  # from inside it cannot be killed: the kernel did that, to free memory
-        return "the process used more memory than it may"
+    if ended["code"] == -signal.SIGKILL:
+        return "the process used more memory than it may"  # nothing inside can kill it: the kernel did
     if ended["code"] < 0:
         return f"the process ended with signal {-ended['code']} ({signal.Signals(-ended['code']).name})"
     return "the process ended itself"

@@ -11,6 +11,9 @@ import torch
 BUFFER_BYTES = {"cpu": 48 * 2**20}
 ELSEWHERE = 2**29
 
+# A bias of -inf forbids a token. In an entropy 0 · -inf would be nan, while 0 times this is 0.
+FORBIDDEN = -1e30
+
 
 class Head(NamedTuple):
     """An output layer: logits = (hidden @ weight.T + bias) / temperature.
@@ -104,11 +107,11 @@ def _logits_in_half(hidden, head, out):
 def entropies(hidden, head, targets, out):
     """As `exponentials`, with the entropies (n,) in nats between the two, and `out` still the shifted logits."""
     shifted_logits(hidden, head, out)
-    powers = out.exp()
+    picked = out.gather(1, targets[:, None])[:, 0]
+    powers = out.clamp_(min=FORBIDDEN).exp()
     total = powers.sum(1)
     # the mean of the shifted logits, without a product as large as they are
     mean = torch.bmm(powers[:, None], out[:, :, None])[:, 0, 0] / total
-    picked = out.gather(1, targets[:, None])[:, 0]
     return picked - total.log(), total.log() - mean, total
 
 
@@ -132,7 +135,7 @@ def into_logits_with_entropy(out, total, targets, upstream, entropy, into_entrop
     d entropy / d logit v = -p_v (log p_v + entropy).
     """
     upstream, into_entropy = upstream / temperature, into_entropy / temperature
-    share = out.exp().div_(total[:, None])
+    share = out.clamp_(min=FORBIDDEN).exp().div_(total[:, None])
     out.add_((entropy - total.log())[:, None]).mul_(into_entropy[:, None]).add_(upstream[:, None])
     out.mul_(share).neg_()
     return out.scatter_add_(1, targets[:, None], upstream[:, None])
