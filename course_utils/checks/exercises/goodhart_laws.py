@@ -758,7 +758,7 @@ def _observe_stop(function, case):
         kind = "None (is there a `return`?)" if result is None else f"{len(result)} things"
         words = Missing(f"{kind} where a position is wanted")
         return {"position": words, "form": words, "inputs": seen["inputs"]}
-    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
         value = result.item() if hasattr(result, "item") else result
         result = operator.index(int(value)) if float(value) == int(value) else float(value)
     return {"position": result, "form": form, "inputs": seen["inputs"]}
