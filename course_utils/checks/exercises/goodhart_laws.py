@@ -26,7 +26,7 @@ def _observe_fit(function, case):
         return seen
     result = seen["result"]
     form = "two numbers" if isinstance(result, list) else f"a {type(result).__name__}"
-    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
         values = np.asarray(result, dtype=np.float64)
         if values.shape == (2,):
             if isinstance(result, list) and not all(isinstance(v, float) for v in result):
