@@ -1078,14 +1078,14 @@ print("k3 pulls like KL(π_ref‖π):", bool(torch.allclose(gradients["k3"], gra
 #
 # `online-pairs` · difficulty 3/5 · about 15 minutes · 4 points
 #
-# - `rewards`: `(N,)`, a tensor, a list, a tuple or an array of numbers; the samples of one prompt stand side by side, `group_size` ≥ 2 of them.
+# - `rewards`: `(N,)`, a float tensor; the samples of one prompt stand side by side, `group_size` ≥ 2 of them.
 # - returns two int64 tensors `(chosen_idx, rejected_idx)`: **positions in `rewards`** of the best and the worst of each group, groups in order.
 # - A group whose best equals its worst shows no preference: it is dropped. Of several best (or worst) any one is right.
 #
 # (The data step of Guo et al. 2024, who draw two samples, and of Xiong et al. 2024, arXiv 2312.11456, who take the best and the worst of more.)
 #
-# Graded: best and worst of each group (1.5), dropped groups, however small the difference of the others (1), rewards in a list, a tuple or an
-# array (1), two int64 tensors and inputs unchanged (0.5).
+# Graded: best and worst of each group (2), dropped groups, however small the difference of the others (1.5), two int64 tensors and inputs
+# unchanged (0.5).
 #
 # Stuck? Run `hint("online-pairs")` in a new cell.
 

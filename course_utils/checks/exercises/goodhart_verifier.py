@@ -57,6 +57,8 @@ def program(x):
 """
 # a program that runs too long, and the limit: far apart, for a machine may be busy
 _LONG, _LIMIT, _SHORT = 3.0, 0.8, 0.3
+# a program that takes longer than the default of 1 s, and a limit that allows it
+_LEISURELY, _AMPLE = 1.5, 5.0
 
 
 # A call that takes so much longer than its programs (in seconds) may have failed a test by a busy machine.
@@ -182,8 +184,14 @@ def _slow_cases(draw):
 def _patient_cases(draw):
     a = draw.integer(1, 9)
     slow = _Program(_SLOW, (("slow", {a}), ("seconds", _SHORT)))
+    slower = _Program(_SLOW, (("slow", {a}), ("seconds", _LEISURELY)))
     tests = _tests(lambda x: 10 * x, a, 11)
-    return [Case((slow, tests, [((12,), 0)]), label=f"{_SHORT} s on one input, no timeout given")]
+    return [
+        Case((slow, tests, [((12,), 0)]), label=f"{_SHORT} s on one input, no timeout given"),
+        Case(
+            (slower, tests, [((12,), 0)], _AMPLE), label=f"{_LEISURELY} s on one input, timeout {_AMPLE:g} s"
+        ),
+    ]
 
 
 # --- overfit-verifier: answers ----------------------------------------------------------------
@@ -651,6 +659,11 @@ OVERFIT_VERIFIER = Exercise(
             "impatient",
             _gap_of(lambda v, e, took, x, timeout: _passed(v, e, took, x, min(timeout, 0.1))),
             "the limit is shorter than `timeout`; it is in seconds, and 1 where none is given",
+        ),
+        Misconception(
+            "limit-of-its-own",
+            _gap_of(lambda v, e, took, x, timeout: _passed(v, e, took, x, 1.0)),
+            "the limit is 1 s whatever is passed; it is `timeout`, and 1 only where none is given",
         ),
         Misconception(
             "rounded",
