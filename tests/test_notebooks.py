@@ -81,13 +81,3 @@ def test_the_released_notebook_runs_whole_and_earns_nothing(name, tmp_path):
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade") and cell.cell_type == "code":
             assert "Not yet" in str(cell.outputs), cell.id
-
-
-@pytest.mark.parametrize("name", assignments())
-def test_graded_cells_need_no_experiment(name, tmp_path):
-    """Grading skips experiments: all points without them."""
-    notebook = solved(name)
-    notebook.cells = [c for c in notebook.cells if "experiment" not in c.metadata.get("tags", [])]
-    execute(notebook, tmp_path, scale="fast")
-    _, earned, possible, _ = points(notebook)
-    assert earned == possible

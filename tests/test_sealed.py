@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from sandbox import require_sandbox
 
-from course_utils.grading import bubblewrap, package
+from course_utils.grading import bubblewrap, cgroups, package
 from course_utils.grading.remote import RemoteFunction
 from course_utils.grading.sealed import GraderFault, Limits, SessionEnded, Zygote
 from course_utils.grading.session import _Clock
@@ -172,6 +172,25 @@ def test_a_sandbox_that_makes_no_namespace_is_told(monkeypatch, tmp_path):
     assert bubblewrap.missing.__wrapped__() == "bubblewrap makes no namespace here: bwrap: No permissions"
     monkeypatch.setenv("PATH", "/nowhere")
     assert bubblewrap.missing.__wrapped__().startswith("bubblewrap is not installed")
+
+
+@pytest.mark.parametrize("status, found", [(0, True), (1, False)])
+def test_where_no_folder_can_be_made_a_service_manager_is_asked_for_the_group(
+    monkeypatch, tmp_path, status, found
+):
+    (tmp_path / "systemd-run").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit {status}\n')
+    (tmp_path / "systemd-run").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(cgroups, "_own_path", lambda controller: "no/such/group")
+    assert cgroups.available() is found
+    made = cgroups.make(1000, 20)
+    assert (made is not None) is found
+    assert (
+        "MemoryMax=1000" in (tmp_path / "asked").read_text()
+        and "TasksMax=36" in (tmp_path / "asked").read_text()
+    )
+    if found:
+        assert made.prefix[0] == "systemd-run" and "--scope" in made.prefix
 
 
 def test_without_a_sandbox_the_same_session(tmp_path):

@@ -1,4 +1,4 @@
-"""The solved notebooks in the sandbox: every answer of the course earns full points there, experiments skipped."""
+"""The solved notebooks in the sandbox: every answer of the course earns full points there, and no graded cell needs an experiment."""
 
 import pytest
 from sandbox import require_sandbox

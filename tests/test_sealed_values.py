@@ -268,6 +268,13 @@ def test_a_call_with_gradients():
     assert b.grad.item() == pytest.approx(30)
 
 
+def test_gradients_that_share_their_memory():
+    a = torch.tensor([1.0, 2.0], requires_grad=True)
+    one, two = inner(lambda a: (2 * a, 3 * a))(a)
+    (one + two).sum().backward()
+    assert a.grad.tolist() == [5, 5]
+
+
 def test_no_gradient_is_none_and_not_zero():
     a, b = (torch.ones(2, requires_grad=True) for _ in range(2))
     inner(lambda a, b: a + b.detach())(a, b).sum().backward()
@@ -364,3 +371,19 @@ def test_a_forged_gradient_is_a_finding():
 
     seen = observe_call(RemoteFunction(Forged(), "f"), Case((torch.ones(2),), grads=(0,)))
     assert "another shape" in seen["error"]
+
+
+def test_a_script_of_many_calls_may_take_longer_than_one_call():
+    from inner import Inner
+
+    from course_utils.checks.beside import each
+
+    class Timed(Inner):
+        def ask(self, question, tensors, seconds, answer_callback=None):
+            limits.append(seconds)
+            return super().ask(question, tensors, seconds, answer_callback)
+
+    limits, function = [], RemoteFunction(Timed(function=abs), "function", seconds=3.0)
+    assert function(-1) == 1
+    assert each(function, [(-1,), (2,)]) == [1, 2]
+    assert limits == [3, 40]

@@ -39,7 +39,7 @@ def add_arguments(parser):
 
 def run_grading(asked):
     """Grade; returns 0 where every submission is graded or failed, 1 where one is ungraded or for an error."""
-    from course_utils.grading import bubblewrap
+    from course_utils.grading import bubblewrap, cgroups
 
     if not asked.unsafe and (reason := bubblewrap.missing()):
         print(
@@ -48,6 +48,12 @@ def run_grading(asked):
             file=sys.stderr,
         )
         return 1
+    if not asked.unsafe and not cgroups.available():
+        print(
+            "grade: no control group can be had here, so the memory of many processes of one submission is looked at "
+            "ten times a second, not limited by the kernel",
+            file=sys.stderr,
+        )
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -44,6 +44,14 @@ def make(memory, processes):
     return _version_1(memory, processes + _SPARE) or _by_systemd(memory, processes + _SPARE)
 
 
+def available():
+    """Whether a group can be had here."""
+    made = make(1 << 30, 100)
+    if made is not None:
+        made.remove()
+    return made is not None
+
+
 def _version_1(memory, processes):
     """Folders below this process's own groups; for whoever may write there, as root may."""
     wanted = {

@@ -71,7 +71,7 @@ class RemoteFunction(StandIn):
             "script": script.__name__,
             "args": encoder.many(args, 0),
         }
-        reply, tensors = self._ask(question, encoder)
+        reply, tensors = self._ask(question, encoder, getattr(script, "seconds", 0))
         return Decoder(tensors).decode(reply.get("result"))
 
     def backward(self, call, inputs, gradients):
@@ -88,7 +88,7 @@ class RemoteFunction(StandIn):
                 raise Unreadable("a gradient of another shape than its input")
         return [given.get(name) for name in inputs]
 
-    def _ask(self, question, encoder):
+    def _ask(self, question, encoder, seconds=0):
         spent = 0
 
         def answer(callback, tensors):
@@ -99,7 +99,7 @@ class RemoteFunction(StandIn):
                 raise Unreadable("a function was asked too much")
             return _answered(encoder.functions, callback, tensors)
 
-        reply, tensors = self._session.ask(question, encoder.tensors, self._seconds, answer)
+        reply, tensors = self._session.ask(question, encoder.tensors, max(seconds, self._seconds), answer)
         _raise_if_told(reply)
         return reply, tensors
 
@@ -191,7 +191,9 @@ class _Inside(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, *gradients):
         stand_in, call, names, inputs = ctx.asked
-        given = {n: g.contiguous() for n, g in zip(names, gradients, strict=True) if g is not None}
+        # copies: two of them may share their memory
+        copies = [g if g is None else g.clone(memory_format=torch.contiguous_format) for g in gradients]
+        given = {name: gradient for name, gradient in zip(names, copies, strict=True) if gradient is not None}
         return None, None, None, None, None, *stand_in.backward(call, inputs, given)
 
 

@@ -145,12 +145,22 @@ def fresh_tests(task, response, seed):
     return float(share_passed(task, response, tests) == 1)
 
 
-def property_test(task, response, seed):
-    """1 if the visible tests pass and f(x + 2) - 2 f(x + 1) + f(x) = 0 mod 20 at a random x: no outputs need be known."""
-    program, x = program_of(response), random.Random(f"property {seed}").randrange(MODULUS - 2)
-    values = [program(x + i) for i in range(3)]
-    straight = None not in values and (values[2] - 2 * values[1] + values[0]) % MODULUS == 0
-    return float(straight and visible_tests(task, response, seed))
+def property_anywhere(task, response, seed):
+    """1 if the visible tests pass and the program is straight at a random x: no outputs need be known."""
+    x = random.Random(f"property {seed}").randrange(MODULUS - 2)
+    return float(is_straight(program_of(response), x) and visible_tests(task, response, seed))
+
+
+def property_at_a_test(task, response, seed):
+    """1 if the visible tests pass and the program is straight from one of their inputs on, drawn anew each time."""
+    x = random.Random(f"anchored {seed}").choice(task.inputs)
+    return float(is_straight(program_of(response), x) and visible_tests(task, response, seed))
+
+
+def is_straight(program, x):
+    """Whether f(x + 2) - 2 f(x + 1) + f(x) = 0 modulo 20."""
+    a, b, c = (program(x + i) for i in range(3))
+    return None not in (a, b, c) and (c - 2 * b + a) % MODULUS == 0
 
 
 def no_cases(task, response, seed):
@@ -162,7 +172,8 @@ VERIFIERS = {
     "the two visible tests": visible_tests,
     "and one that is not in the prompt": one_hidden_test,
     "two tests drawn anew each time": fresh_tests,
-    "visible tests and a property": property_test,
+    "visible tests, a property anywhere": property_anywhere,
+    "visible tests, a property at a test": property_at_a_test,
     "visible tests, no `case` allowed": no_cases,
 }
 

@@ -297,7 +297,7 @@ axes[1].plot(walk["step"], walk["kl"], color="black", linestyle="-")
 axes[1].set(xlabel="step", ylabel="KL from the start (nats)", yscale="log")
 plots.show(
     fig,
-    "Left: scores of proxy A and proxy B against training step, both drifting upwards at first. Right: KL from the start on a logarithmic axis, growing by "
+    "Left: scores of proxy A and proxy B against training step, first rising together; then proxy A goes on, and proxy B falls. Right: KL from the start on a logarithmic axis, growing by "
     "orders of magnitude.",
 )
 
@@ -388,7 +388,7 @@ ax.set_xlim(0, None)
 ax.legend(loc="lower left")
 plots.show(
     fig,
-    "The same run against KL, with gold: gold rises for the first nat or so, then falls far below its start while proxy A goes on rising. A vertical line "
+    "The same run against KL, with gold: gold rises for the first nat or so, then falls far below its start while proxy A goes on rising. Proxy B stays nearly flat until gold has long turned, then falls too. A vertical line "
     "marks the checkpoint that the registered rule keeps.",
 )
 print(
@@ -458,7 +458,8 @@ print("correlation of proxy A and proxy B over the checkpoints, by seed:", corre
 
 # %% [markdown]
 # - *Patience on the optimised proxy* stops where noise happens to hold the proxy up, or never. It knows nothing of gold.
-# - *A second proxy prevents the disaster and misses the peak.* Patience on it keeps far more than patience on proxy A, and little more than the start had: it was fitted by the same recipe to pairs of the same start, shares some of A's blind spots, and goes on rising past gold's peak on most seeds.
+# - *A second proxy is no safeguard by itself.* It was fitted by the same recipe to pairs of the same start. On seeds 0 and 1 its score follows proxy A's (correlations above) and is highest at the very end, where gold is far below the start; only a noise dip stopped the rule early. On the other three it turns, but after gold has.
+#   On average patience on it keeps no more gold than the start had, and on three of five seeds less.
 # - *A KL budget and a small audit with gold labels* do best, and the audit costs 64 labels a checkpoint. **Two cautions.** The menu, budgets and patience, was written by people who had seen such curves; you chose from it blindly, on this run. And the audit's 64 labels are among
 #   the 192 samples that then score it, so it looks better than it is.
 #
@@ -626,7 +627,7 @@ for ax, (kind, name) in zip(axes, (("bon", "best-of-n"), ("rl", "reinforcement l
 axes[0].legend(fontsize=8)
 plots.show(
     fig,
-    "The five kept seeds: gain in gold against the square root of KL. Left, best-of-n: arches that flatten or turn down. Right, reinforcement learning: every "
+    "The five kept seeds: gain in gold against the square root of KL. Left, best-of-n: five arches that all turn down, one to below zero. Right, reinforcement learning: every "
     "seed rises a little, crosses zero and falls far below.",
 )
 
@@ -653,6 +654,7 @@ for law in ("rl", "rl, KL ≤ 10"):
     print(f"the fit {law!r} has a peak on {humps.sum()} of {len(own)} seeds, before the one seen on {late}")
 
 # %% [markdown]
+# - *All five rise and fall*, but on seed 4 RL's rise is hardly more than noise; its proxy is also the one whose best of 256 ends below the start.
 # - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is another matter: fitted to the whole walk, the law has **no peak at all** on most seeds (α < 0, "NaN"), with an R² that looks fine. It is earned on the long fall, not on the peak that you would want to predict. Fitted to the part up to KL 10 it has one on all seeds but that whose gold hardly rose, and still too early.
 # - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward (Gao et al. warn against comparing
 #   the two by KL).
@@ -712,12 +714,13 @@ def told_apart(name, column="n = 256"):
 plain = bon_kept.loc["1,000 comparisons"]
 print("the plain proxy: gold by n (rows) and seed (columns)")
 print(plain.loc[[1, 4, 16, 64, 256]].round(2).to_string())
-print(f"seeds with all mitigations: {len(all_proxies)}")
+fallen = (plain.loc[256] - plain.max())[all_proxies]
+print(f"seeds with all mitigations: {len(all_proxies)}; from its best n to 256, on these: {interval(fallen)}")
 
 # %% [markdown]
 # ### More comparisons, a larger proxy
 #
-# The plain proxy has width 32 (22,081 parameters). Training steps grow with the data (150, 200, 350), and the widest proxy needed a smaller learning rate: with the others' rate it learned nothing, which would have looked like "larger is worse".
+# The plain proxy has width 32 (22,081 parameters). Training steps grow with the data (150, 200, 350), and the learning rate falls with width (0.004, 0.002, 0.0007): in trials that were not kept the widest learned nothing at 0.002, which would have looked like "larger is worse".
 
 # %% tags=["experiment"]
 sizes = ["250 comparisons", "4,000 comparisons", "4,000, width 8", "4,000, width 64"]
@@ -758,8 +761,8 @@ for low, high in zip(steps_up, steps_up[1:]):
     print(f"{high:18} peaks above {low:18} on {wins} of {best.shape[1]} seeds")
 
 # %% [markdown]
-# More comparisons, and a wider proxy on them, are ahead at n = 256 on all three seeds, and the widest fitted to 4,000 is the only row whose interval at n = 256 lies far from 0: the direction of Gao et al. Width 8 with four times the data ranks hardly more pairs right than the plain proxy, and is not told apart from it.
-# The best proxies also fall least after their best n. (250 and 1,000 comparisons are not told apart on every seed; see "ranks right" for how little either knows.)
+# More comparisons are ahead at n = 256 on all three seeds, with an interval that holds 0; with a wider proxy on them it excludes 0. Width *alone*, at 4,000 comparisons, is not told apart: 64 peaks above 32 on two seeds of three. That is the direction of Gao et al., not a confirmation. Width 8 with four times the data ranks hardly more pairs right than the plain proxy, and is not told apart from it.
+# (1,000 comparisons are ahead of 250 on seeds 1 and 2; on seed 0 they are level.)
 #
 # "The gap grows with the capacity of the reward model" is the wrong way round in Gao et al., section 3.2.
 #
@@ -812,7 +815,7 @@ ax.set(xlabel="KL from the start (nats)", ylabel="gain in gold, smoothed", xscal
 ax.legend()
 plots.show(
     fig,
-    "Gain in gold against KL, one line a seed and kind: runs without a KL price go far to the right and fall, runs with one end near a KL of one or two.",
+    "Gain in gold against KL, one line a seed and kind: runs without a KL price go far to the right and fall, runs with one stay near a KL of one.",
 )
 
 # %% tags=["experiment"]
@@ -823,7 +826,7 @@ print(f"the priced run ends nearer to the start on {nearer.sum()} of {len(nearer
 # %% [markdown]
 # What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns (a straight line in log KL through the checkpoints within a factor of 2.5; "-" where a run never gets there).
 #
-# The priced run is a little ahead near KL 1 on each of the three seeds, and the interval holds 0: not told apart. Gao et al. (section 3.6) found no difference. Nor is the comparison fair to the plain run, which only passes through where the priced one stays for many steps. The price is not useless: a run that
+# Near KL 1 the priced run is ahead on each of the three seeds, with an interval that holds 0. Its best is ahead with one that does not, but it stays near the peak for many checkpoints where the plain run has two or three: the best of many is flattered. Gao et al. (section 3.6) found no difference at equal KL. A small advantage is possible here, and three seeds do not settle it. The price is not useless: a run that
 # comes to rest needs nobody who stops it. But the same coefficient rests at another KL with another reward scale.
 
 # %% [markdown]
@@ -907,11 +910,16 @@ for name in ensembles:
         -1: "worse than the plain proxy",
     }[told_apart(name)]
     print(f"n = 256, {name}: {verdict}")
+at_256_by_seed = {
+    name: bon_kept.loc[name].loc[256] - plain.loc[256] for name in (*ensembles, "250 ordinary pairs added")
+}
+print("\nthe differences at n = 256, by seed")
+print(pd.DataFrame(at_256_by_seed).T[all_proxies].round(2).to_string())
 
 # %% [markdown]
-# *Mind the baseline.* One fit to 1,000 noisy pairs is itself a draw: on seed 0 the plain proxy is a bad one, and 250 ordinary pairs more (next table) gain as much there as the ensembles do; on the other two seeds they gain nothing. What helps on one seed only may be no more than a luckier fit.
+# *Mind the baseline.* One fit to 1,000 noisy pairs is itself a draw: on seed 0 the plain proxy is a bad one, and 250 ordinary pairs more gain about as much there as the ensembles do; on the other two seeds they gain nothing. What helps on one seed only may be no more than a luckier fit. And with a dozen rows and several columns, one interval that excludes 0 may be chance.
 #
-# - *The mean of four* models of one data set is ahead at n = 256 on all three seeds, clearly on each, at no label more. It is not conservative by construction: it averages noise out, and trusts what the models disagree on. Best-of-n does not punish that here: it falls no more after its best n than the others.
+# - *The mean of four* models of one data set is ahead at n = 256 on all three seeds, clearly on each, at no label more; at its best n it is not told apart. It is not conservative by construction: it averages, and trusts what the models disagree on. Best-of-n does not punish that here: it falls no more after its best n than the others.
 # - *The minimum and UWO* make rewards smaller where models disagree. A run that ends at a smaller KL was slowed, which a KL budget does too: look at the columns at **equal** KL before believing the last ones.
 # - *An error that all models share* is invisible to every rule. Models that differ in initialisation only share more of theirs than models that differ in pretraining (Eisenstein et al. 2023, arXiv 2312.09244, find more help in different pretraining seeds). Here three data sets, with three times the labels, are not told apart from four models of one. Coste et al. report that the conservative rules nearly end over-optimisation for
 #   best-of-n, and that PPO still needs a small KL price besides.
@@ -961,11 +969,11 @@ print(f"1,000 judgements of clauses came from {kept['responses'].mean():.0f} ans
 # %% [markdown]
 # Read both tables with what each was *told*:
 #
-# - *Relabelling* looks where the policy **went**, and costs as many labels as its control. One round of it is **iterative deployment** in small. For best-of-n, which samples from the start, such pairs are a loss on all three seeds; in RL, where the policy goes there, the new run ends higher than the plain one, at a smaller KL. Against the control the interval holds 0.
-# - *Process marks* say where the fault is. But they are noisy marks of single clauses, made on far fewer answers than 1,000 comparisons read (2,000), and nobody marks length. At this budget they did not help; the run ends higher because it went less far.
+# - *Relabelling* looks where the policy **went**, and costs as many labels as its control. One round of it is **iterative deployment** in small. For best-of-n, which samples from the start, such pairs are behind on all three seeds, clearly on none; in RL, where the policy goes there, the new run ends higher, but it went less far: at equal KL it is not told apart, nor at the end from its control.
+# - *Process marks* say where the fault is. But they are noisy marks of single clauses, made on far fewer answers than 1,000 comparisons read (2,000), and nobody marks length. At this budget they are not told apart from comparisons; the run ends higher, at a smaller KL.
 # - *Two objectives* with half the labels each have two weak proxies, and an unweighted mean of standardised scores is a weighing, whether it was meant or not: behind on all three seeds.
-# - *The transformation* makes rewards smaller, so a run goes less far in the same steps: compare at equal KL.
-# - *Less pressure*: a random one of the best 10 % has more gold than the best of 256, on all three seeds, and about as much as best-of-n at its best n. It costs nothing, and needs nobody to find that n.
+# - *The transformation* changed nothing that we can see: at equal KL gold is the same to within 0.1, and the last KL is smaller than the plain run's on two seeds and larger on one.
+# - *Less pressure*: a random one of the best 10 % has more gold than the best of 256, on all three seeds, and about as much as best-of-16, of which it is another form. The share takes the place of n, and somebody has to choose it too; here anything from 2 to 10 % does nearly the same.
 
 # %% [markdown]
 # ### Exercise: the Pareto front
@@ -1127,7 +1135,8 @@ for _ in range(at_scale(40, 200)):
             }
         )
 worlds = pd.DataFrame(outcome).groupby("policy")
-print(worlds.mean().round(1).to_string())
+print("mean over the worlds, with its 95 % interval")
+print(worlds.agg(lambda x: f"{x.mean():+.1f} ± {1.96 * x.sem():.1f}").to_string())
 
 # %% tags=["experiment"]
 means = worlds.mean()
@@ -1151,7 +1160,7 @@ print(
 # ## 7. Gaming made visible
 #
 # Now the raters have a **bias**, as raters do. The same 1,000 pairs, judged by gold plus a bit for something else: a quarter of a point for each word, 2.5 points for "yes right" (agreement), or 2 points for opening with "great question" (an artefact of the annotation guidelines, say). Then DPO,
-# with the settings of notebook 03.
+# with notebook 03's β and learning rate: 100 steps live, 150 in the kept runs.
 
 # %% [markdown]
 # Columns of the next table: *agrees* and *opens* are shares of answers with "yes right", or that open with "great question"; *agrees when wrong* is, of the verdicts on false statements, the share that agree; *repeats* are repeated claims an answer.
@@ -1321,10 +1330,10 @@ print(
 )
 
 # %% [markdown]
-# The mechanism: the *labels* prefer length, so a policy that fits them is long, however its log-probabilities are scaled. A margin of $\alpha_{\mathrm{len}}$ a word (α in the table) tells the loss how much of a preference length explains. With the raters' own 0.25/0.5 = 0.5 it takes out more than all of it: on every seed
+# The mechanism: the *labels* prefer length, so a policy that fits them is long, however its log-probabilities are scaled. A margin of $\alpha_{\mathrm{len}}$ a word (α in the table) tells the loss how much of a preference length explains. With α = 0.25 it takes out most of the extra length. With the raters' own 0.25/0.5 = 0.5 it takes out more than all of it: on every seed
 # answers become shorter than after unbiased labels, and than the start's. A likely reason: the margin is there in full from the first step, while the policy's log-ratios start at 0 and 150 steps do not fit the labels. In practice nobody knows that number.
 #
-# *What the bias costs in gold*: compare with DPO on unbiased labels (row "no bias"), not with the start. Length costs most, about a third; agreement less; an empty opening little. And per-token DPO, the supposed cure, is the longest of all and the only row with gold below the start's.
+# *What the bias costs in gold*: compare with DPO on unbiased labels (row "no bias"), not with the start. On average length costs most, about a third, agreement a quarter (on seed 2 more than length), an empty opening little. R-DPO brings a part of it back, with either margin. Per-token DPO, the supposed cure, is the longest of all and the only row below the start's gold on every seed. (Its β is 5, since averaged log-ratios are small, and it went twice as far in KL: its gold is not compared at equal KL.)
 #
 # (Columns "chosen" and "rejected": the mean change of their log-probabilities in training. **Likelihood displacement**: most chosen responses became *less* likely, as in notebook 02.)
 
@@ -1411,7 +1420,7 @@ conclude(
 # %% [markdown]
 # ## 8. DPO is not immune
 #
-# There is no reward model in DPO that could be over-optimised, it is said. There is: the policy's own log-ratio. Rafailov et al. (2024, arXiv 2406.02900) find for DPO and its relatives the same humps against KL as for RL, often before one pass over the data is done. DPO with a small β, kept, three seeds. A pass over the 1,000 pairs is 31 steps, so its best checkpoint comes after several passes: this is not yet the effect within one pass, and ordinary overfitting is part of it.
+# There is no reward model in DPO that could be over-optimised, it is said. There is: the policy's own log-ratio. Rafailov et al. (2024, arXiv 2406.02900) find for DPO and its relatives the same humps against KL as for RL, often before one pass over the data is done. DPO with a small β, kept, three seeds. A pass over the 1,000 pairs is 31 steps, so its best checkpoint comes after two to five passes: this is not yet the effect within one pass, and ordinary overfitting may be part of it, which these runs cannot separate.
 
 # %% tags=["experiment"]
 dpo = raters[raters.part == "walk"]
@@ -1432,7 +1441,7 @@ ax.set(xlabel="KL from the start (nats)", ylabel="gold")
 ax.legend()
 plots.show(
     fig,
-    "Gold against KL along DPO training with β = 0.1, one line a seed: up to a gain of about half a point, then down to below the start. Bars are 95 % intervals over "
+    "Gold against KL along DPO training with β = 0.1, one line a seed: up by half a point or a little more, then down: two seeds end clearly below the start, one about at it. Bars are 95 % intervals over "
     "prompts. KL itself does not grow at every step.",
 )
 print(dpo.pivot(index="step", columns="seed", values="gold").round(2).to_string())
@@ -1580,8 +1589,8 @@ grade("overfit-verifier", verifier_gap)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Train.** A small model is fine-tuned on 6,000 programs, **a quarter of them tables of the visible tests**: the exploit is seeded on purpose. GRPO then rewards passing tests. Three verifiers: the two visible tests; those and *one* test that is not in the prompt; the visible ones and a **property** (the second
-# difference is 0 at a random place), which needs no known outputs.
+# **Train.** A small model is fine-tuned on 6,000 programs, **a quarter of them tables of the visible tests**: the exploit is seeded on purpose. GRPO then rewards passing tests. Three verifiers: the two visible tests; those and *one* test that is not in the prompt; the visible ones and a **property** (the
+# second difference is 0, from one of the visible inputs on), which needs no further outputs.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 from course_utils.experiments import programs as coding
@@ -1589,7 +1598,7 @@ from course_utils.experiments import programs as coding
 gap_of = use("overfit-verifier", verifier_gap)
 
 coder = coding.make_programmer(SEED, steps=at_scale(20, 450), examples=at_scale(300, 6000))
-chosen = ["the two visible tests", "and one that is not in the prompt", "visible tests and a property"]
+chosen = ["the two visible tests", "and one that is not in the prompt", "visible tests, a property at a test"]
 lengths = dict(zip(chosen, at_scale((2, 2, 2), (100, 60, 60))))
 trained, curve = {}, []
 row, tasks, before = coding.measure(coder, SEED, at_scale(60, 512))
@@ -1639,14 +1648,14 @@ conclude(
     report["tables"][chosen[1]] < 0.05 and report["gap"][chosen[1]] < 0.15,
 )
 conclude(
-    "a property leaves fewer than half of the tables",
-    report["tables"][chosen[2]] < 0.5 * report["tables"].iloc[0],
+    "so does a property that is looked at where a visible test is",
+    report["tables"][chosen[2]] < 0.05 and report["gap"][chosen[2]] < 0.15,
 )
 
 # %% [markdown]
-# **The mechanism.** A table passes the visible tests nearly always, an honest try about two times in three. Within a group the table's advantage is positive, so it is reinforced. A test that is not in the prompt cannot be tabulated. A property is weaker: a table is 0 at most places, and three zeros have second difference 0.
+# **The mechanism.** A table passes the visible tests nearly always, an honest try about two times in three. Within a group the table's advantage is positive, so it is reinforced. A test that is not in the prompt cannot be tabulated. A property must be looked at where it bites: a table is 0 at most places, and three zeros have second difference 0 ("anywhere" below); next to a visible test it is not.
 #
-# Kept, with two more verifiers, and with fewer tables in the examples:
+# Kept, with three more verifiers, and with fewer tables in the examples:
 
 # %% tags=["experiment"]
 coded, coded_origin = measured.read("verifier_programs")
@@ -1655,11 +1664,15 @@ summary = (
     .mean()
     .round(2)
 )
+summary["rounds"] = coded.groupby(["examples", "verifier"], sort=False)["iterations"].first()
 summary["seeds"] = coded.groupby(["examples", "verifier"], sort=False).size()
 print(summary.to_string())
 print(measured.told(coded_origin))
 
 # %% tags=["experiment"]
+for name in ("none: after fine-tuning", *chosen[1:], "visible tests, a property anywhere"):
+    rows = coded[(coded.verifier == name) & (coded.examples == 0.25)]
+    print(f"tables, by seed, {name}: {rows['tables'].round(2).tolist()}")
 weak = coded[coded.verifier == "the two visible tests"]
 for share, rows in weak.groupby("examples"):
     print(
@@ -1667,7 +1680,7 @@ for share, rows in weak.groupby("examples"):
     )
 
 # %% [markdown]
-# With 5 % tables in the examples the *same* weak verifier taught honest programs, on all three seeds; with 15 % and 25 % it taught tables, on all three. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
+# With 5 % tables in the examples the *same* weak verifier taught honest programs (in more rounds, see the table), on all three seeds; with 15 % their share at least tripled on each, and with 25 % nearly all programs were tables. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
 #
 # **Three rewards under one optimiser.** Notebook 03 trained GRPO in the text world with three verifiers. From its kept runs:
 
@@ -1676,11 +1689,14 @@ compared, compared_origin = measured.read("method_comparison")
 wanted = ["start", "GRPO, fact stated", "GRPO, fact uncontradicted", "GRPO, verifier"]
 stated = compared[compared.method.isin(wanted) & ~compared.pushed]
 columns = ["states_the_fact", "contradicts_nothing", "whole_answer", "gold", "length"]
-print(stated.groupby("method")[columns].mean().loc[wanted].round(2).to_string())
+by_method = stated.groupby("method")
+print(by_method[columns].mean().loc[wanted].round(2).assign(seeds=by_method.size()).to_string())
+print("\ngold by seed")
+print(stated.pivot(index="method", columns="seed", values="gold").loc[wanted].round(2).to_string())
 print(measured.told(compared_origin))
 
 # %% [markdown]
-# The first reward asks whether the fact is stated *anywhere*, the second also that nothing contradicts it, the third that the whole answer is clean. Same optimiser, same start. The pass rate that was rewarded rises every time; gold follows only where the verifier checks what matters. **RLVR is a source of reward, not a guarantee.**
+# The first reward asks whether the fact is stated *anywhere*, the second also that nothing contradicts it, the third that the whole answer is clean. Same optimiser, same start. The pass rate that was rewarded rises every time. Gold rises on all three seeds only under the third reward; under the first it falls on all, under the second on two. **RLVR is a source of reward, not a guarantee.**
 #
 # A checker of final answers also has to *read* them: `1/2`, `0.5` and `\frac12` may be marked differently, so right answers fail and a format is learned. And a right answer is not a sound argument, nor a safe one.
 #
@@ -1698,9 +1714,9 @@ def at_256(name):
     return bon_against(name)["n = 256"]
 
 
-def rule_gain(rule):
-    """Gold at the checkpoint that a rule keeps, minus that of the last checkpoint."""
-    return interval(scored.loc[rule].drop("mean") - scored.loc["(end)"].drop("mean"))
+def rule_gain(rule, than="(end)"):
+    """Gold at the checkpoint that a rule keeps, minus that of the last checkpoint or of the start."""
+    return interval(scored.loc[rule].drop("mean") - scored.loc[than].drop("mean"))
 
 
 pushed_pairs, ordinary_pairs = (
@@ -1739,7 +1755,9 @@ twelve = [
     ),
     (
         "early stopping, human evaluation",
-        f"gold kept against the end of the run: audit {rule_gain('audit 4')}, KL 1 {rule_gain('kl 1')}, second proxy {rule_gain('held_out 4')}",
+        f"gold kept against the end of the run: audit {rule_gain('audit 4')}, KL 1 {rule_gain('kl 1')}, second proxy {rule_gain('held_out 4')}. "
+        + "Against the start: "
+        + ", ".join(rule_gain(rule, "(start)") for rule in ("audit 4", "kl 1", "held_out 4")),
     ),
     (
         "value learning",
@@ -1747,7 +1765,7 @@ twelve = [
     ),
     (
         "capability control",
-        f"less pressure: a random one of the best 10 % instead of the best of 256: {less_pressure}. With a better proxy it would cap the gain",
+        f"less pressure: a random one of the best 10 % instead of the best of 256: {less_pressure}. It is about what best-of-16 gets, and with a better proxy it would cap the gain",
     ),
 ]
 print(measured.told(origin))
@@ -1790,7 +1808,7 @@ for number, (name, words) in enumerate(twelve, start=1):
 #
 # - *This is one small world.* The gold reward is a program, all errors of the proxies come from few noisy labels and a small network. Nothing here measures persuasion, deception, or raters who cannot judge.
 # - *The laws are fits.* Why $d(\alpha - \beta \log d)$ for RL? There is no accepted derivation, and no way to know $\beta$ before paying for gold labels.
-# - *"No amount of data makes a proxy perfect, so optimisation must exploit it"* is a conjecture about practice, not a theorem. Section 6 shows more data *raising* the peak, on three seeds of three.
+# - *"No amount of data makes a proxy perfect, so optimisation must exploit it"* is a conjecture about practice, not a theorem. In section 6, 4,000 comparisons have a higher peak than 1,000 on three seeds of three.
 # - *Rice's theorem is no argument here.* It says that non-trivial properties of what programs compute cannot be *decided* in general. It does not say that a specification cannot be written down; the trouble is to know what we want.
 # - *A trade-off between capability and alignment* is not a law. Gao et al. (section 3.4) found that larger *policies* did not over-optimise a fixed proxy more.
 # - *Open*: detecting over-optimisation without gold labels; ensembles whose errors are really different; oversight of what raters cannot check.
@@ -1799,11 +1817,11 @@ for number, (name, words) in enumerate(twelve, start=1):
 #
 # | what is said | what is so | where |
 # |---|---|---|
-# | over-optimisation grows with the reward model's capacity | the other way round in Gao et al.; here a better proxy has a higher peak too | 6 |
+# | over-optimisation grows with the reward model's capacity | the other way round in Gao et al.; here size alone is not told apart, more data has a higher peak | 6 |
 # | it begins at KL = 50 | it depends on proxy and method; no such table exists | 1, 5 |
-# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL, and our three seeds do not tell the two apart | 6 |
-# | a second reward model is as good as gold | it avoided the crash here, and turned after gold had; it shares blind spots | 4 |
-# | ensembles are conservative | the mean is not, by construction; it helped here all the same, by averaging noise out | 6 |
+# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL; here the priced run was a little ahead on three seeds of three, too few to settle it | 6 |
+# | a second reward model is as good as gold | on three of five seeds it turned after gold had; on two it followed the optimised proxy to the end | 4 |
+# | ensembles are conservative | the mean is not, by construction; at n = 256 it was ahead on all three seeds, at its best n not told apart | 6 |
 # | UWO subtracts the standard deviation | the variance | 6 |
 # | length normalisation cures a length bias | not one that is in the labels | 7 |
 # | gold went up, so nothing is being gamed | an average hides it: meter the thing itself | 7 |

@@ -253,9 +253,14 @@ def _bigrams(text):
     return list(zip(words, words[1:], strict=False))
 
 
+@lru_cache(maxsize=100_000)  # dozens of answers are held against the same frames
+def _repeated(text):
+    return _share(_bigrams(text))
+
+
 _MEASURES = {
     "length_explosion": lambda f: f["response"].str.len().to_numpy(float),
-    "repetition": lambda f: np.array([_share(_bigrams(t)) for t in f["response"]]),
+    "repetition": lambda f: np.array([_repeated(t) for t in f["response"].tolist()]),
     "safety_spike": lambda f: f["content_warning"].to_numpy(float),
     "feedback_drop": lambda f: (f["feedback"] == "thumbs_down").to_numpy(float),
 }

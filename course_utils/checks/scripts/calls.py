@@ -17,3 +17,7 @@ def until_one_answers(function, series, kwargs):
         results = ((function(list(items[:k]), **kwargs), k) for k in lengths)
         found.append(next((one for one in results if one[0] is not None), (None, None)))
     return found
+
+
+# what all calls together may take at grading, where one call may take ten seconds
+each.seconds = until_one_answers.seconds = 40
