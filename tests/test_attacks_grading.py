@@ -12,6 +12,7 @@ from sandbox import require_sandbox
 
 from course_utils.grading.assignment import load_assignment
 from course_utils.grading.jobs import Job, grade_job
+from course_utils.grading.steps import Limits
 
 NAME, TARGET, OTHER = "00-start-here", "log-softmax", "kl-divergence"
 WRONG = "def log_softmax(logits):\n    return logits * 0"
@@ -28,7 +29,9 @@ def graded(assignment):
     """From a notebook to the job's result."""
 
     def grade(notebook):
-        result = grade_job(Job("student", assignment, nbformat.writes(notebook).encode(), seed=11))
+        result = grade_job(
+            Job("student", assignment, nbformat.writes(notebook).encode(), seed=11, limits=Limits(cell=3.0))
+        )
         assert result.status == "graded", result.reason
         assert sorted((v.exercise, v.max_score) for v in result.verdicts) == [(OTHER, 6), (TARGET, 4)]
         return result

@@ -22,6 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import heads  # noqa: E402  (a script's neighbour)
 
 WIDTH, PAIRS = 576, 8
+# label of an axis: (N, V, where that stands on the axis)
+GROWTH = {
+    "rows N (V = 16,384)": [(n, 16384, n) for n in (256, 512, 1024, 2048)],
+    "vocabulary V (N = 512)": [(512, v, v) for v in (8192, 16384, 32768, 65536)],
+}
 
 
 def timed(names, given, frozen, rounds):
@@ -103,30 +108,30 @@ def growth(path, rounds):
     import matplotlib
 
     matplotlib.use("Agg")
+    from matplotlib.ticker import LogLocator
+
     from course_utils import plots
 
     names = [heads.NAIVE, "trl 1.16", "linear_logprobs", "preference_loss"]
     names = [name for name in names if not heads.runs_here(name, False)]
-    axes_of = {
-        "rows N (V = 16,384)": [(n, 16384, n) for n in (256, 512, 1024, 2048)],
-        "vocabulary V (N = 512)": [(512, v, v) for v in (8192, 16384, 32768, 65536)],
-    }
     fig, axes = plots.figure(rows=2, columns=2)
-    for column, (label, shapes) in enumerate(axes_of.items()):
+    for column, (label, shapes) in enumerate(GROWTH.items()):
         curves = {name: ([], []) for name in names}
         for rows, vocabulary, _ in shapes:
             given = heads.problem(rows, WIDTH, vocabulary, PAIRS, device=_device())
             seconds = timed(names, given, False, rounds)
             for name in names:
-                curves[name][0].append(1e3 * seconds[name][0])
+                curves[name][0].append(1e3 * seconds[name][1])
                 curves[name][1].append(extra_memory(name, (rows, vocabulary), False) / 1e6)
-        for row, title in enumerate(("milliseconds", "extra MB")):
+        for row, title in enumerate(("CPU milliseconds", "extra MB")):
             ax = axes[row][column]
             for name, values in curves.items():
                 ax.plot([x for *_, x in shapes], values[row], marker="o", label=name)
             ax.set(xscale="log", yscale="log", xlabel=label, ylabel=title)
             ax.set_xticks([x for *_, x in shapes], [f"{x:,}" for *_, x in shapes])
             ax.minorticks_off()
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:,.4g}")
     axes[0][0].legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=100)

@@ -175,6 +175,7 @@ def table(layers, pairs, prompt, completion, rounds):
     for _ in range(rounds):
         for name, way in found.items():
             runs[name].append(one_step(way, policy))
+            print(f"  {name}: {runs[name][-1][0]:.1f} s", file=sys.stderr, flush=True)
     print(f"\nDPO step, {layers} layers, {pairs} pairs, prompt {prompt} + completion {completion}, float32")
     print(
         f"  {'':34} seconds   trl's time / this   the same in CPU seconds   loss off by   gradient norm off by"

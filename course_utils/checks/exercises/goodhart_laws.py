@@ -26,7 +26,7 @@ def _observe_fit(function, case):
         return seen
     result = seen["result"]
     form = "two numbers" if isinstance(result, list) else f"a {type(result).__name__}"
-    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
         values = np.asarray(result, dtype=np.float64)
         if values.shape == (2,):
             if isinstance(result, list) and not all(isinstance(v, float) for v in result):
@@ -758,7 +758,7 @@ def _observe_stop(function, case):
         kind = "None (is there a `return`?)" if result is None else f"{len(result)} things"
         words = Missing(f"{kind} where a position is wanted")
         return {"position": words, "form": words, "inputs": seen["inputs"]}
-    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
         value = result.item() if hasattr(result, "item") else result
         result = operator.index(int(value)) if float(value) == int(value) else float(value)
     return {"position": result, "form": form, "inputs": seen["inputs"]}

@@ -44,7 +44,7 @@ def _form(positions):
 
 
 def _places(positions, rewards, size):
-    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
         return [_place(p, rewards, size) for p in np.asarray(positions).reshape(-1).tolist()]
     return f"{type(positions).__name__}, no positions"
 
