@@ -299,6 +299,11 @@ def _no_floor(now, before):
     return gap / error if error else math.inf if gap > 0 else 0.0
 
 
+def _silent_without_spread(now, before):
+    error = before.std(ddof=1) * math.sqrt(1 / len(now) + 1 / len(before))
+    return (now.mean() - before.mean()) / error if error else 0.0
+
+
 def _corpus_repetition(frame):
     """All bigrams of the frame together."""
     return np.full(len(frame), _share([b for text in frame["response"] for b in _bigrams(text)]))
@@ -430,6 +435,11 @@ DETECT_FAILURES = Exercise(
             "no-floor",
             _rule(_no_floor),
             "where the baseline has no spread, one odd row is a failure: s is at least 0.001",
+        ),
+        Misconception(
+            "silent-without-spread",
+            _rule(_silent_without_spread),
+            "where the baseline has no spread there is never a failure, however large the rise: s is at least 0.001",
         ),
         Misconception(
             "repeated-words",
