@@ -289,7 +289,7 @@ def test_no_gradient_is_none_and_not_zero():
         ({"a": [1]}, lambda x: x["a"].append(2)), ({1}, lambda x: x.add(2)), (([1], 2), lambda x: x[0].clear()),
         (FRAME, lambda x: x.insert(0, "new", 1)), (FRAME, lambda x: x.attrs.update(a=1)),
     ],
-    ids=repr,
+    ids=["tensor", "array", "list", "dict", "set", "tuple", "frame", "attributes"],
 )  # fmt: skip
 def test_what_is_changed_inside_is_changed_outside(value, change):
     from copy import deepcopy
