@@ -14,7 +14,7 @@ RIGHT = [(e, style, f) for e in EXERCISES for style, f in e.alternatives.items()
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
 def test_the_reference_earns_full_points(exercise, record_property):
     reports = _reports(exercise, exercise.reference)
-    record_property("kill", (exercise.id, "reference", all(r.passed for r in reports)))
+    record_property("kill", (exercise.id, "reference", "reference", all(r.passed for r in reports)))
     for report in reports:
         assert report.passed, report
 
@@ -22,7 +22,7 @@ def test_the_reference_earns_full_points(exercise, record_property):
 @pytest.mark.parametrize(("exercise", "style", "answer"), RIGHT, ids=[f"{e.id}/{s}" for e, s, _ in RIGHT])
 def test_right_answers_in_another_style_earn_full_points(exercise, style, answer, record_property):
     reports = _reports(exercise, answer)
-    record_property("kill", (exercise.id, "accepted", all(r.passed for r in reports)))
+    record_property("kill", (exercise.id, "right", style, all(r.passed for r in reports)))
     for report in reports:
         assert report.passed, report
 
@@ -30,8 +30,10 @@ def test_right_answers_in_another_style_earn_full_points(exercise, style, answer
 @pytest.mark.parametrize(("exercise", "wrong"), WRONG, ids=[f"{e.id}/{m.name}" for e, m in WRONG])
 def test_wrong_answers_are_rejected_and_named(exercise, wrong, record_property):
     reports = _reports(exercise, wrong.function)
-    record_property("kill", (exercise.id, "rejected", all(r.points < r.max_points for r in reports)))
-    record_property("kill", (exercise.id, "named", all(r.misconception == wrong.name for r in reports)))
+    record_property("kill", (exercise.id, "wrong", wrong.name, all(r.points < r.max_points for r in reports)))
+    record_property(
+        "kill", (exercise.id, "named", wrong.name, all(r.misconception == wrong.name for r in reports))
+    )
     for report in reports:
         assert report.points < report.max_points, report
         assert report.misconception == wrong.name, report
