@@ -8,7 +8,7 @@ import torch
 from course_utils.kernels import tiles
 from course_utils.logprobs.linear import linear_logprobs
 from course_utils.logprobs.packing import packed
-from course_utils.logprobs.rows import IGNORE
+from course_utils.logprobs.rows import IGNORE, counted_tokens
 from course_utils.logprobs.tokens import token_logprobs
 
 # What some models do to their logits after the output layer: the setting, and the value that changes nothing.
@@ -95,9 +95,7 @@ def sequence_logps(model, batch, *, average=False, shared_prompt=False):
         ValueError: as for `completion_rows`, or a row has no token that counts.
     """
     input_ids, attention_mask, labels = batch_parts(batch, pairs=shared_prompt)
-    count = (labels[:, 1:] != IGNORE).sum(1)
-    if (count == 0).any():
-        raise ValueError("labels has a row in which no token after position 0 counts")
+    count = counted_tokens(labels)
     layer = _layer(model)
     small = layer is None or labels.numel() * len(layer.weight) * 4 <= tiles.BUFFER_BYTES["cpu"]
     if small and not shared_prompt:

@@ -37,6 +37,18 @@ def spread(values, at, count):
     return values if at is None else values.new_zeros(count).index_copy(0, at, values)
 
 
+def counted_tokens(labels):
+    """How many tokens of each row count, (B,), for labels (B, T); the one at position 0 never does.
+
+    Raises:
+        ValueError: a row has none.
+    """
+    count = (labels[:, 1:] != IGNORE).sum(1)
+    if (count == 0).any():
+        raise ValueError("labels has a row in which no token after position 0 counts")
+    return count
+
+
 def check_chunk_size(chunk_size):
     """An int of at least 1, or ValueError."""
     if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:

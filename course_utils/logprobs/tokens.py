@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from course_utils.logprobs.rows import IGNORE
+from course_utils.logprobs.rows import IGNORE, counted_tokens
 
 
 def token_logprobs(logits, labels):
@@ -49,9 +49,7 @@ def sequence_logprob(logits, labels, average=False):
         ValueError: as for `token_logprobs`, or a row of `labels` has no counted token.
     """
     total = token_logprobs(logits, labels).sum(-1)
-    count = (labels[:, 1:] != IGNORE).sum(-1)
-    if (count == 0).any():
-        raise ValueError("labels has a row in which no token after position 0 counts")
+    count = counted_tokens(labels)
     return total / count if average else total
 
 
