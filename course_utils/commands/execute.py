@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import psutil
 from nbclient import NotebookClient
+from traitlets.config import Config
 
+from course_utils.commands.kernel_sockets import socket_files
 from course_utils.commands.paths import kernel_environment
 
 # The seed of the hidden inputs in the committed notebooks; a class is graded with another.
@@ -43,7 +45,8 @@ def execute(notebook, folder, on_cell=None, timeout=CELL_TIMEOUT, scale=None):
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         kernel_name="python3",
-        # ipykernel warns that a kernel on this machine's loopback is not encrypted
+        config=Config({"KernelManager": socket_files()}),
+        # ipykernel warns that a kernel on this machine is not encrypted
         extra_arguments=["--IPKernelApp.log_level=40"],
     )
     if on_cell:

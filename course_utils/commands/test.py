@@ -6,7 +6,7 @@ The suite executes every released notebook too, and any error in it fails: nbval
 import os
 import sys
 
-from course_utils.commands import offline
+from course_utils.commands import kernel_sockets, offline
 from course_utils.commands.execute import SEED
 from course_utils.commands.paths import ROOT, assignments, kernel_environment
 
@@ -16,7 +16,7 @@ NBVAL_TIMEOUT = "400"  # seconds a cell, enough on a busy machine
 def run_tests(browser=False):
     """Run the tests; returns 0 where all passed. `browser`: only those that drive Chromium."""
     solved = [f"solutions/{name}/{name}.ipynb" for name in assignments()]
-    nbval = ["--nbval-cell-timeout", NBVAL_TIMEOUT, "-p", "no:cacheprovider"]
+    nbval = ["--nbval-cell-timeout", NBVAL_TIMEOUT, "-p", "no:cacheprovider", "-p", kernel_sockets.__name__]
     workers = ["-n", "2", "--dist"]  # tests/conftest.py says what stays together; a notebook is one file
     phases = (
         [("the browser", ["tests", "-m", "browser"], "fast")]
