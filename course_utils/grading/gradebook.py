@@ -53,7 +53,7 @@ class Writer:
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _programs_found():
+            with programs_found():
                 self.book = Gradebook(url, config.CourseDirectory.course_id)
         except Exception as error:
             raise ValueError(f"gradebook: {url} cannot be opened: {error}") from error
@@ -190,7 +190,7 @@ class Writer:
 
 
 @contextlib.contextmanager
-def _programs_found():
+def programs_found():
     """Within, the virtual environment's programs are in PATH: a new gradebook calls one, alembic, by its bare name."""
     before = os.environ.get("PATH")
     os.environ["PATH"] = kernel_environment()["PATH"]
