@@ -34,12 +34,13 @@ class Session:
 
     Attributes:
         ended: why nothing can be asked any more; None while it can.
+        memory: the most bytes that the warden saw the processes hold, pages shared with the zygote included.
     """
 
     def __init__(self, zygote, channel, status, seconds):
         self._zygote, self._channel, self._status = zygote, channel, status
         self.ended = self._how_ended = None
-        self._warden_gone = False
+        self._warden_gone, self.memory = False, 0
         self._usage = {"at": time.monotonic(), "cpu": 0.0, "waited": 0.0}
         self._left, self._wall_end = seconds, time.monotonic() + _WALL * seconds
         try:
@@ -188,6 +189,7 @@ class Session:
             self._warden_gone = True  # without a word: only with the zygote
             return False
         self._usage = note.get("usage", self._usage)
+        self.memory = max(self.memory, self._usage.get("memory", 0))
         self._how_ended = note.get("ended")
         return self._how_ended is None
 
