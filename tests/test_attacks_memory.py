@@ -151,15 +151,9 @@ RIGHT = {
     "row by row": "_row_by_row",
     "linear_cross_entropy": "_linear_cross_entropy",
     "logsumexp": "_by_chunks(lambda h, w, y: (h * w[y.clamp(min=0)]).sum(1).sub((h @ w.T).logsumexp(1)) * (y != -100))",
-    "two threads": "_two_threads",
     "kept beside it": "_checkpointed",
 }
-BESIDE = {
-    "two threads": "from concurrent.futures import ThreadPoolExecutor\n\ndef _two_threads(h, w, y, n):\n"
-    "    with ThreadPoolExecutor(2) as pool:\n"
-    "        return torch.cat(list(pool.map(lambda a, b: _whole(a, w, b), h.split(n), y.split(n))))",
-    "kept beside it": "_trial = torch.zeros(10_000_000)",
-}
+BESIDE = {"kept beside it": "_trial = torch.zeros(10_000_000)"}
 
 
 @pytest.mark.parametrize("style", RIGHT)
