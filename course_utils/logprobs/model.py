@@ -49,8 +49,8 @@ def completion_rows(model, batch, *, shared_prompt=False):
         batch: from `collate_preferences`, on the model's device; the padding may stand on either side, and where it
             stands on the right the mask may be None.
         shared_prompt: lay prompt, chosen and rejected in one row, so that the model reads each prompt once: P + C + R
-            tokens for a pair, less the last of each completion, in place of 2 P + C + R. The same numbers up to rounding; for models with positions that
-            can be given and attention of the kinds "sdpa" and "eager".
+            tokens for a pair, less the last of each completion, in place of 2 P + C + R. The same numbers up to
+            rounding; for models with positions that can be given and attention of the kinds "sdpa" and "eager".
 
     Returns:
         `Rows`, with a gradient into the model where that is on.
