@@ -64,6 +64,7 @@ class SessionHere:
 
     def __init__(self):
         self.names, self.ended, self.ran = {"__name__": "__main__"}, None, []
+        self.memory = 0
 
     def run_cell(self, source, seconds):
         self.ran.append(source)

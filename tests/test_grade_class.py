@@ -198,6 +198,46 @@ def test_a_second_run_does_only_what_is_new_or_lost(tmp_path, classroom):
     assert "a: log-softmax 4 -> 0" in said
 
 
+def test_each_submission_has_its_page_and_a_lost_one_is_made_again_without_grading(tmp_path, classroom):
+    """A run that is killed leaves a page too few at most; an older run's report has none."""
+    for student in ("a", "b"):
+        hand_in(tmp_path / "submitted", student, answered())
+    hand_in(tmp_path / "submitted", "cut", "{")
+    seen = []
+
+    def looking(job):
+        seen.append({page.name for page in pages.glob("*")})
+        return grade_here(job)
+
+    pages = tmp_path / "report-students"
+    classroom(work=looking)
+    assert set(seen[0]) <= {"cut.html"} and sorted(p.name for p in pages.iterdir()) == [
+        "a.html",
+        "b.html",
+        "cut.html",
+    ]
+    whole = {page.name: page.read_text() for page in pages.iterdir()}
+    assert "4 of 4 points" in whole["a.html"]
+    (pages / "a.html").unlink()
+    work, asked = counted()
+    classroom(work=work)
+    assert not asked and {page.name: page.read_text() for page in pages.iterdir()} == whole
+    hand_in(tmp_path / "submitted", "a", released())  # handed in again: the page too is another
+    classroom()
+    assert "is unsolved" in (pages / "a.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_costs_no_grade(tmp_path, classroom):
+    hand_in(tmp_path / "submitted", "a", answered())
+    (tmp_path / "report-students").write_text("no folder")
+    entries, said = classroom()
+    assert entries["a"]["score"] == POINTS and "its page could not be written" in said[0]
+    (tmp_path / "report-students").unlink()
+    work, asked = counted()
+    classroom(work=work)
+    assert not asked and (tmp_path / "report-students" / "a.html").is_file()
+
+
 def test_a_resubmission_that_cannot_be_read_keeps_the_earlier_grade(tmp_path, classroom):
     hand_in(tmp_path / "submitted", "a", answered())
     classroom()

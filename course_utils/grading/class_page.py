@@ -5,11 +5,13 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 import matplotlib.pyplot as plt
 
 from course_utils import plots
-from course_utils.checks import catalogue
+from course_utils.grading.documents import document, table
+from course_utils.grading.student_page import page_file, sentence_of
 
 _SHOWN = 3  # misconceptions that are named for an exercise
 
@@ -56,12 +58,6 @@ def class_rows(entries, assignment):
     return rows
 
 
-def sentence_of(id, name):
-    """The sentence that goes with a misconception of an exercise; its name where it has none any more."""
-    known = {m.name: m.sentence for m in catalogue.exercise(id).misconceptions}
-    return known.get(name, name)
-
-
 def rich_table(rows, title):
     """The rows as a table for a terminal."""
     from rich.table import Table
@@ -101,47 +97,59 @@ def picture(rows, title):
     return buffer.getvalue()
 
 
-def page(entries, rows, assignment, png):
-    """One HTML page without scripts: summary, picture, table, sentences on the mistakes, what needs a look."""
+def page(entries, rows, assignment, png, file):
+    """One HTML page without scripts: summary, picture, table, sentences on the mistakes, and everybody's own page.
+
+    Args:
+        entries: the report's entries.
+        rows: from `class_rows`.
+        assignment: the `Assignment`.
+        png: from `picture`.
+        file: the report's, beside which the submissions' pages lie.
+    """
     scores = [e["score"] for e in entries if e["status"] == "graded"]
     counts = Counter(e["status"] for e in entries)
     mean = f", {sum(scores) / len(scores):.1f} points in the mean" if scores else ""
     head = ", ".join(f"{counts[s]} {s}" for s in ("graded", "failed", "ungraded")) + mean
     alt = "; ".join(f"{row.exercise}: {row.passed:.0%} all, {row.nothing:.0%} none" for row in rows)
-    body = "".join(_table_row(row) for row in rows)
-    notes = "".join(
-        f"<tr><td>{escape(e['student'])}</td><td>{e['status']}</td><td>{escape(e['reason'])}</td></tr>"
-        for e in entries
-        if e["reason"]
-    )
     by_hand = sum(bool(e.get("by_hand")) for e in entries)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{assignment.name}: the class</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{assignment.name}: the class</h1><p>{head}. "
-        f"{by_hand} have answers that a person grades.</p>"
+    shares = ("exercise", "all points", "some", "none", "mean", "mistakes that the check knows")
+    to_look_at = [e for e in entries if e["reason"]]
+    return document(
+        f"{assignment.name}: the class",
+        f"<p>{head}. {by_hand} have answers that a person grades.</p>"
         f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        "<table><thead><tr><th>exercise</th><th>all points</th><th>some</th><th>none</th><th>mean</th>"
-        f"<th>mistakes that the check knows</th></tr></thead><tbody>{body}</tbody></table>"
-        + (f"<h2>To look at</h2><table><tbody>{notes}</tbody></table>" if notes else "")
-        + "</body></html>\n"
+        + table(shares, [_shares(row) for row in rows])
+        + _submissions("To look at", to_look_at, file)
+        + _submissions("Each submission", entries, file),
     )
 
 
-def _table_row(row):
+def _shares(row):
     shares = "".join(f"<td class=n>{s:.0%}</td>" for s in (row.passed, row.partly, row.nothing, row.points))
     mistakes = "<br>".join(
         f"{count} × {escape(name)}: {escape(sentence_of(row.exercise, name))}" for name, count in row.mistakes
     )
-    return f"<tr><td>{escape(row.exercise)}</td>{shares}<td>{mistakes or '-'}</td></tr>"
+    return f"<td>{escape(row.exercise)}</td>{shares}<td class=text>{mistakes or '-'}</td>"
 
 
-_STYLE = """
-body { font-family: sans-serif; font-size: 11pt; color: #000; background: #fff; margin: 2em; max-width: 62em; }
-table { border-collapse: collapse; margin: 1em 0; }
-th, td { border: 1px solid #777; padding: 3px 9px; text-align: left; vertical-align: top; }
-td.n { text-align: right; }
-img { max-width: 100%; }
-"""
+def _submissions(title, entries, file):
+    """A table of submissions with links to their pages; nothing where there is none."""
+    head = ("submission", "result", "points", "late", "remarks")
+    return f"<h2>{title}</h2>" + table(head, [_submission(e, file) for e in entries]) if entries else ""
+
+
+def _submission(entry, file):
+    own = page_file(file, entry["student"])
+    link = escape(quote(f"{own.parent.name}/{own.name}"))
+    name = escape(entry["student"])
+    name = f'<a href="{link}">{name}</a>' if own.is_file() else name
+    points = "-" if entry["score"] is None else f"{entry['score']:g} of {entry['max_score']:g}"
+    late = "yes" if entry.get("late_seconds") else ""
+    return (
+        f"<td>{name}</td><td>{entry['status']}</td><td class=n>{points}</td><td>{late}</td>"
+        f"<td class=text>{escape(entry['reason'])}</td>"
+    )
 
 
 def write_class_report(entries, assignment, file):
@@ -152,5 +160,5 @@ def write_class_report(entries, assignment, file):
     png = picture(rows, f"{assignment.name}: {rows[0].graded} submissions")
     paths = [file.with_name(f"{file.stem}-class.png"), file.with_name(f"{file.stem}-class.html")]
     paths[0].write_bytes(png)
-    paths[1].write_text(page(entries, rows, assignment, png), encoding="utf-8")
+    paths[1].write_text(page(entries, rows, assignment, png, file), encoding="utf-8")
     return rows, paths

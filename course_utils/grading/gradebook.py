@@ -1,7 +1,7 @@
 """The one writer of nbgrader's gradebook: a connection that stays open, one submission after the other.
 
-The meaning is that of nbgrader's own SaveAutoGrades: a test gets its automatic score; what a person graded by
-hand stays, and is marked for another look.
+The meaning is that of nbgrader's own SaveAutoGrades and AssignLatePenalties: a test gets its automatic score; what a
+person graded by hand stays, and is marked for another look; a late submission gets the course's penalty.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
-from nbgrader.preprocessors import SaveCells
+from nbgrader.preprocessors import AssignLatePenalties, SaveCells
 from sqlalchemy.exc import SAWarning
 from traitlets.config.loader import PyFileConfigLoader
 
@@ -24,10 +24,14 @@ def database_url(given):
     return given.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
+def course_config():
+    """The settings in nbgrader_config.py."""
+    return PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
+
+
 def course_id():
-    """The course's name, from nbgrader_config.py."""
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
-    return config.CourseDirectory.course_id
+    """The course's name."""
+    return course_config().CourseDirectory.course_id
 
 
 class Writer:
@@ -42,12 +46,15 @@ class Writer:
     """
 
     def __init__(self, url, assignment):
-        self.assignment = assignment
+        self.assignment, config = assignment, course_config()
+        late = AssignLatePenalties(config=config)
+        late.init_plugin()
+        self.late_plugin = late.plugin_inst
         if url.startswith("sqlite:///"):
             Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _programs_found():
-                self.book = Gradebook(url, course_id())
+            with programs_found():
+                self.book = Gradebook(url, config.CourseDirectory.course_id)
         except Exception as error:
             raise ValueError(f"gradebook: {url} cannot be opened: {error}") from error
         if not self._is_entered():
@@ -124,7 +131,23 @@ class Writer:
         if whole:
             for comment in notebook.comments:
                 comment.auto_comment = "No response." if comment.name in untouched else None
+        self._assign_late_penalty(student, submission, notebook)
         self.book.db.commit()
+
+    def _assign_late_penalty(self, student, submission, notebook):
+        """As nbgrader's AssignLatePenalties does, in the connection and the transaction that are open here."""
+        notebook.late_submission_penalty = None
+        late = submission.total_seconds_late
+        if late <= 0:
+            return
+        self.book.db.flush()
+        self.book.db.refresh(notebook, ["score"])
+        try:
+            penalty = self.late_plugin.late_submission_penalty(student, notebook.score, late)
+            if penalty is not None:
+                notebook.late_submission_penalty = min(max(0.0, float(penalty)), notebook.score)
+        except Exception as error:
+            raise ValueError(f"the late penalty's plugin failed: {type(error).__name__}: {error}") from error
 
     def total(self, student):
         """(score, max score) of a student's submission, what was graded by hand included."""
@@ -135,13 +158,39 @@ class Writer:
         )
         return score, most
 
+    def beside_tests(self, student):
+        """What of a submission's grade no test decides, as the report has it.
+
+        Returns:
+            {"late_seconds", "late_penalty" (points, not yet taken off the score), "manual": {grade_id: {"score",
+            "max_score", "waits"}}}, the last of what a person grades or has graded, with extra credit; `score` is None
+            where nobody has yet.
+        """
+        name = self.assignment.name
+        notebook = self.book.find_submission_notebook(name, name, student)
+        manual = {}
+        for grade in notebook.grades:
+            given = [x for x in (grade.manual_score, grade.extra_credit) if x is not None]
+            if given or grade.name in self.assignment.by_hand:
+                known = given or grade.auto_score is not None
+                manual[grade.name] = {
+                    "score": grade.score if known else None,
+                    "max_score": grade.cell.max_score,
+                    "waits": grade.needs_manual_grade,
+                }
+        return {
+            "late_seconds": notebook.assignment.total_seconds_late,
+            "late_penalty": notebook.late_submission_penalty or 0.0,
+            "manual": manual,
+        }
+
     def forget(self):
         """Let go of what the session remembers of the submissions written so far, so that memory stays flat."""
         self.book.db.expunge_all()
 
 
 @contextlib.contextmanager
-def _programs_found():
+def programs_found():
     """Within, the virtual environment's programs are in PATH: a new gradebook calls one, alembic, by its bare name."""
     before = os.environ.get("PATH")
     os.environ["PATH"] = kernel_environment()["PATH"]

@@ -60,6 +60,7 @@ class Result:
         notebook: the executed notebook as text; "" where there is none.
         untouched: the ids of cells graded by hand that hold no answer.
         seconds: wall-clock time.
+        memory: the most bytes that its processes were seen to hold, pages shared with others included.
     """
 
     student: str
@@ -69,6 +70,7 @@ class Result:
     notebook: str = ""
     untouched: tuple[str, ...] = ()
     seconds: float = 0.0
+    memory: int = 0
 
 
 def grade_job(job):
@@ -109,15 +111,14 @@ def _grade(job, with_session):
     def work(session, stand_in):
         notebook = copy.deepcopy(clean_notebook)  # work may be done twice
         verdicts = grade_cells(notebook, job.assignment, session, stand_in, job.seed, job.limits, job.only)
-        return notebook, verdicts, session.ended
+        return notebook, verdicts, session.ended, session.memory
 
-    notebook, verdicts, ended = with_session(job, work)
+    notebook, verdicts, ended, memory = with_session(job, work)
     if ended:
         remarks.append(f"its program ended: {ended}")
     text = _written(notebook)
-    return Result(
-        job.student, "graded", "; ".join(remarks), verdicts, text, _untouched(notebook, job.assignment)
-    )
+    untouched = _untouched(notebook, job.assignment)
+    return Result(job.student, "graded", "; ".join(remarks), verdicts, text, untouched, memory=memory)
 
 
 def _written(notebook):

@@ -13,7 +13,8 @@ class Report:
     """{student: entry}, kept in a file that is rewritten as a whole after each change.
 
     An entry has the keys of the command line's contract (student, status, reason, score, max_score, exercises,
-    seconds), and `by_hand` (what waits for a person), `seed`, `notebook` (a digest) and `checks` (their version).
+    seconds), and `memory` (bytes), `by_hand` (what waits for a person), `seed`, `notebook` (a digest) and `checks` (their
+    version); where there is a grade also `late_seconds`, `late_penalty` and `manual` (see Writer.beside_tests).
     """
 
     def __init__(self, file, head):
@@ -69,4 +70,5 @@ def entry(result, score, max_score, by_hand, **about):
     return {
         "student": result.student, "status": result.status, "reason": result.reason, "score": score,
         "max_score": max_score, "exercises": exercises, "by_hand": list(by_hand), "seconds": result.seconds,
+        "memory": result.memory,
     } | about  # fmt: skip

@@ -4,6 +4,8 @@ import csv
 
 from nbgrader.api import Gradebook
 
+from course_utils.grading.gradebook import programs_found
+
 # what nbgrader keeps of a student, and the headings under which platforms export it, in small letters
 HEADINGS = {
     "id": ("id", "student_id", "sis login id", "username"),
@@ -55,7 +57,7 @@ def read_roster(file):
 def enter_roster(file, url, course):
     """Enter a roster into the gradebook at `url`; nobody is removed. Returns how many students it has."""
     students = read_roster(file)
-    with Gradebook(url, course) as book:
+    with programs_found(), Gradebook(url, course) as book:
         for student in students:
             about = {key: value for key, value in student.items() if key != "id"}
             book.update_or_create_student(student["id"], **about)

@@ -1,7 +1,7 @@
 """Grade a class: read, fan out, write. Everything that a stopped run needs to go on is on disk after each submission.
 
-For each submission first the graded notebook is written, then the gradebook, then the report: a run that is
-killed in between does that submission once more, and every one of the three is written over, never added to.
+For each submission first the graded notebook is written, then the gradebook, then its page, then the report: a run
+that is killed in between does that submission once more, and every one of the four is written over, never added to.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from course_utils.grading.jobs import Job, Result, grade_job
 from course_utils.grading.reading import Unreadable, read_submission, students_of, text_of
 from course_utils.grading.report import Report, entry
 from course_utils.grading.steps import Limits
+from course_utils.grading.student_page import page_file, write_student_page
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ class _Run:
             same = old is not None and self._is_finished(name, student, old, digest)
             only = frozenset([self.plan.regrade]) if same and self.plan.regrade else None
             if same and only is None and old["checks"] == self.version:
+                if not page_file(self.report.file, student).is_file():
+                    self._write_page(old, name)
                 count()
                 continue
             self.read[student] = name, digest, beside, only is None
@@ -175,8 +178,15 @@ class _Run:
     def _file(self, name):
         return Path(self.plan.out, name, self.plan.assignment, f"{self.plan.assignment}.ipynb")
 
+    def _write_page(self, made, name):
+        """The submission's own page; one that cannot be written costs nothing but itself, and is made by the next run."""
+        try:
+            write_student_page(made, self.assignment, self._file(name), self.report.file)
+        except OSError as error:
+            self.say(f"{made['student']}: its page could not be written: {error}")
+
     def _record(self, result):
-        """Write a result to the three places."""
+        """Write a result to the four places."""
         name, digest, beside, whole = self.read.pop(result.student)
         about = {"seed": self.seed, "notebook": digest, "checks": self.version}
         try:
@@ -185,6 +195,7 @@ class _Run:
             self.writer.book.db.rollback()
             lost = Result(result.student, "ungraded", f"it could not be written: {error}"[:500])
             made = entry(lost, None, self.most, []) | about
+        self._write_page(made, name)
         self.report.put(made)
         if made["reason"]:
             self.say(f"{result.student}: {made['status']}: {made['reason']}")
@@ -215,7 +226,9 @@ class _Run:
         new = self.report.entries.get(result.student, {}).get("notebook") != digest
         self.writer.write(result.student, verdicts, result.untouched, when, whole, new)
         waiting = [name for name in self.assignment.by_hand if name not in result.untouched]
-        made = entry(result, *self.writer.total(result.student), waiting)
+        made = entry(
+            result, *self.writer.total(result.student), waiting, **self.writer.beside_tests(result.student)
+        )
         return made | {"exercises": before | made["exercises"]}
 
     def _never_lower(self, verdict, old):

@@ -34,12 +34,14 @@ class Session:
 
     Attributes:
         ended: why nothing can be asked any more; None while it can.
+        memory: the most bytes that the warden saw the processes hold, pages shared with the zygote included.
     """
 
     def __init__(self, zygote, channel, status, seconds):
         self._zygote, self._channel, self._status = zygote, channel, status
         self.ended = self._how_ended = None
-        self._warden_gone, self._held, self._cells = False, None, []
+        self._warden_gone, self.memory = False, 0
+        self._held, self._cells = None, []
         self._usage = {"at": time.monotonic(), "cpu": 0.0, "waited": 0.0}
         self._left, self._wall_end = seconds, time.monotonic() + _WALL * seconds
         try:
@@ -126,6 +128,15 @@ class Session:
                 raise self._end(wire.HungUp("the process is gone"))
         return self._held
 
+    @contextlib.contextmanager
+    def reading(self):
+        """Within, the grader reads what the process gave back: the time that this takes is the submission's own."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self._left -= time.thread_time() - began
+
     def _exchange(self, message, tensors, seconds, answer_callback):
         if self.ended:
             raise SessionEnded(self.ended)
@@ -155,13 +166,14 @@ class Session:
         wire.send(self._channel, message, blob, clock.wait)
 
     def _receive(self, number, clock):
-        message, blob = wire.receive(self._channel, clock.wait)
-        if message.get("id") != number:
-            raise wire.WireError("an answer to a question that was not asked")
-        try:
-            return message, safetensors.torch.load(blob) if blob else {}
-        except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
-            raise wire.WireError(f"tensors that are none ({type(error).__name__})") from None
+        with self.reading():
+            message, blob = wire.receive(self._channel, clock.wait)
+            if message.get("id") != number:
+                raise wire.WireError("an answer to a question that was not asked")
+            try:
+                return message, safetensors.torch.load(blob) if blob else {}
+            except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+                raise wire.WireError(f"tensors that are none ({type(error).__name__})") from None
 
     def _wait_until_up(self):
         end = time.monotonic() + _START
@@ -214,6 +226,7 @@ class Session:
             return False
         self._usage = note.get("usage", self._usage)
         self._held = note.get("held", self._held)
+        self.memory = max(self.memory, self._usage.get("memory", 0))
         self._how_ended = note.get("ended")
         return self._how_ended is None
 

@@ -4,11 +4,11 @@ Of a test cell nothing is run. The course's own check draws inputs, asks the san
 function, and compares the answers; the verdict is written into the cell the way nbgrader reads it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nbformat
 
-from course_utils.checks.display import as_text, lines
+from course_utils.checks.display import MARKS, as_text, lines
 from course_utils.checks.judge import judge
 from course_utils.grading.reading import clean
 
@@ -26,13 +26,22 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a test has decided. `misconception` is the name of the known mistake, or ""."""
+    """What a test has decided.
+
+    Attributes:
+        exercise: its id.
+        score, max_score: points.
+        message: the main thing that is wrong, for the student; "" where nothing is.
+        misconception: the name of the known mistake, or "".
+        parts: [{"part", "points", "mark", "message"}] of what was looked at, in `checks.display`'s marks.
+    """
 
     exercise: str
     score: float
     max_score: float
     message: str = ""
     misconception: str = ""
+    parts: tuple = ()
 
 
 def grade_cells(notebook, assignment, session, stand_in, seed, limits=Limits(), only=None):
@@ -62,7 +71,8 @@ def grade_cells(notebook, assignment, session, stand_in, seed, limits=Limits(), 
                 verdict, text = _decide(assignment.exercises[id], session, stand_in, seed, limits.cell)
                 verdict = _worth(verdict, assignment.points[id])
                 verdicts.append(verdict)
-                cell.execution_count, cell.outputs = count, verdict_outputs(verdict.score, text, count)
+                cell.execution_count = count
+                cell.outputs = verdict_outputs(verdict.score, text, count, verdict.parts)
         elif not session.ended and "experiment" not in cell.metadata.get("tags", []):
             cell.execution_count = count
             outputs = _run(session, cell.source, limits.cell)
@@ -74,10 +84,16 @@ def grade_cells(notebook, assignment, session, stand_in, seed, limits=Limits(), 
     return verdicts
 
 
-def verdict_outputs(score, text, count=None):
-    """The outputs of a test cell: the table, and the points as the one result, which is what nbgrader reads."""
+def verdict_outputs(score, text, count=None, parts=()):
+    """The outputs of a test cell: the table, and the points as the one result, which is what nbgrader reads.
+
+    The parts stand beside the points as metadata, which no page shows: a submission's own page is made from them.
+    """
     result = nbformat.v4.new_output(
-        "execute_result", {"text/plain": repr(float(score))}, execution_count=count
+        "execute_result",
+        {"text/plain": repr(float(score))},
+        execution_count=count,
+        metadata={"parts": [dict(part) for part in parts]},
     )
     return [_stream(clean(text)), result]
 
@@ -129,7 +145,13 @@ def _decide(exercise, session, stand_in, seed, seconds):
         message = session.ended
         sentences = [f"Your program ended here: {session.ended}."]
     title = f"{exercise.id}, graded: {report.points:g} of {report.max_points:g} points"
-    verdict = Verdict(exercise.id, report.points, report.max_points, clean(message), report.misconception)
+    parts = tuple(
+        {"part": row.part, "points": row.points, "mark": MARKS[row.passed], "message": clean(row.message)}
+        for row in (report.rows if rows else ())
+    )
+    verdict = Verdict(
+        exercise.id, report.points, report.max_points, clean(message), report.misconception, parts
+    )
     return verdict, as_text(title, rows, sentences)
 
 
@@ -141,4 +163,6 @@ def _worth(verdict, points):
     """The verdict in the points of the notebook, finite and within them: nbgrader takes nothing else."""
     share = verdict.score / verdict.max_score if verdict.max_score else 0.0
     score = round(min(max(share, 0.0), 1.0) * points, 2)
-    return Verdict(verdict.exercise, score, points, verdict.message, verdict.misconception)
+    worth = points / verdict.max_score if verdict.max_score else 0.0
+    parts = tuple(part | {"points": round(part["points"] * worth, 2)} for part in verdict.parts)
+    return replace(verdict, score=score, max_score=points, parts=parts)
