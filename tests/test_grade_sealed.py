@@ -119,7 +119,7 @@ def harmless(page):
     live = ("<script>alert", "<svg onload", "javascript:alert", "java&#115;cript", 'script:alert(1)">')
     assert not [words for words in live if words.lower() in page.lower()]
     assert not re.search(r"<[^>]*\sonerror=", page)
-    assert re.search(r'<img [^>]*src="data:image/png;base64,iVBOR[^>]*alt="pasted"', page)
+    assert re.search(r'<img (?=[^>]*alt="pasted")[^>]*src="data:image/png;base64,iVBOR', page)
     return "<strong>strong</strong>" in page and "<code>c &lt; d</code>" in page and "$a &lt; b$" in page
 
 

@@ -12,6 +12,7 @@ from course_utils.checks.compare import difference, with_nan_of
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.draw import Draw
 from course_utils.checks.provenance import course_calls
+from course_utils.words import type_of
 
 VISIBLE_SEED = 0
 
@@ -84,8 +85,8 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True, graded=True):
     """
     rest = [Row(part.name, part.points, None) for part in exercise.parts]
     if not callable(function):
-        kind = type(function).__name__
-        return Report(exercise.id, tuple(rest), refused=f"{exercise.function} is a {kind}, not a function")
+        refused = f"{exercise.function} is {type_of(function)}, not a function"
+        return Report(exercise.id, tuple(rest), refused=refused)
     if modules := course_calls(function):
         return Report(
             exercise.id,

@@ -15,6 +15,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import changed_inputs, describe_error, observe_call, quietly
 from course_utils.evaluation import blind_comparison, win_rate
+from course_utils.words import type_of
 
 _COLUMNS = ("prompt", "response_1", "response_2")
 _SEEDS = 14
@@ -38,7 +39,7 @@ def _observe_sheet(function, case):
 
 def _sheet(sheet, prompts, a, b):
     if not isinstance(sheet, pd.DataFrame):
-        kind = "None (is there a `return`?)" if sheet is None else f"a {type(sheet).__name__}"
+        kind = "None (is there a `return`?)" if sheet is None else type_of(sheet)
         words = Missing(f"{kind} where a DataFrame is wanted")
         return {"columns": words, "rows": words, "key": words}
     more = len(sheet.columns) > len(_COLUMNS)
@@ -105,7 +106,7 @@ def _letters(sheet):
     key = sheet.attrs["key"]
     if isinstance(key, (list, tuple, np.ndarray, pd.Series)):
         return [str(k) if isinstance(k, np.str_) else k for k in key]
-    return Missing(f'attrs["key"] is a {type(key).__name__}, not a list')
+    return Missing(f'attrs["key"] is {type_of(key)}, not a list')
 
 
 def _observe_coins(function, case):

@@ -11,6 +11,7 @@ import torch
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import describe_error, quietly
+from course_utils.words import type_of
 
 # What each verdict asserts, for the student who gives it where it does not hold.
 VERDICTS = {
@@ -141,8 +142,7 @@ def _verdict(given):
         return Missing(
             f"no verdict (is there a `return`?); return a verdict, one of {names}, and a figure or None"
         )
-    kind = type(given).__name__
-    return Missing(f"the verdict is a {kind}; write a word in quotes, one of {names}")
+    return Missing(f"the verdict is {type_of(given)}; write a word in quotes, one of {names}")
 
 
 def _figure(given):
@@ -151,8 +151,7 @@ def _figure(given):
     if isinstance(given, (torch.Tensor, np.ndarray)) and math.prod(given.shape) == 1:
         given = given.item()
     if isinstance(given, (str, bool, complex)) or not hasattr(given, "__float__"):
-        kind = type(given).__name__
-        return Missing(f"the figure is a {kind}; return a plain number, without its unit")
+        return Missing(f"the figure is {type_of(given)}; return a plain number, without its unit")
     try:
         value = float(given)
     except (TypeError, ValueError, OverflowError):
