@@ -123,10 +123,16 @@ def _cases(exercise, part, seed):
     return part.cases(Draw(seed, f"{exercise.id}/{part.name}"))
 
 
+@lru_cache(maxsize=16)  # the parts of one exercise, while its misconceptions are tried one after the other
+def _own_cases(exercise, part, seed):
+    """Cases for functions of ours: drawing a frame takes ten times as long as looking at it."""
+    return _cases(exercise, part, seed)
+
+
 @lru_cache(maxsize=10_000)
 def _own(exercise, function, part, seed, i):
     """What the reference or a misconception does on case `i`: asked for again and again, never different."""
-    return exercise.observe(function, _cases(exercise, part, seed)[i])
+    return exercise.observe(function, _own_cases(exercise, part, seed)[i])
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,11 @@ def _first_difference(expected, seen, case, looks_at, reveal=True):
 
 def _misconception(exercise, outcomes):
     """The misconception that gives the student's results where they are wrong, if there is one."""
+    failures = [o for o in outcomes if not o.right]
+    # nothing has more votes than what explains every failure; most are out of this race after one look
+    full = [c for c in exercise.misconceptions if failures and all(_shared(exercise, c, o) for o in failures)]
+    if full:
+        return next((c for c in full if _consistent(exercise, c, outcomes)), full[0])
     best, named = (0, False), None
     for candidate in exercise.misconceptions:
         votes = _votes(exercise, candidate, outcomes)

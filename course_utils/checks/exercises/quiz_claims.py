@@ -113,8 +113,9 @@ def answering(verdict, figure=None):
 def observe_claim(function, case):
     """What an answer says: "form", "verdict" (lower case) and "figure" (a float).
 
-    A list will do for a tuple, and the verdict alone where no figure is asked for. Where none is asked
-    for, a figure is not looked at.
+    A list will do for a tuple. Where no figure is asked for, the verdict alone will do as well: the None that would go
+    with it says nothing, and an answer is judged by what it says; nor is a figure looked at there. Where one is asked
+    for, the verdict alone has no figure, and earns what the verdict earns.
     """
     try:
         answer = quietly(function)
