@@ -15,6 +15,7 @@ from sandbox import require_sandbox
 
 from course_utils.grading import cgroups, package
 from course_utils.grading.inside import usage
+from course_utils.grading.remote import RemoteFunction
 from course_utils.grading.sealed import Limits, SessionEnded, Zygote
 
 LIMITS = Limits(memory=2 << 30, processes=40, files=64 << 20)
@@ -385,6 +386,15 @@ def test_a_reader_that_does_not_read_is_timed(session):
     session.run_cell(stuck)
     with pytest.raises(SessionEnded, match="took more than 1 s"):
         session.run_cell("#" * 5_000_000, seconds=1)
+
+
+def test_what_reading_an_answer_takes_is_the_submissions_own_time(zygote):
+    began = time.thread_time()
+    with zygote.session(seconds=4) as session, pytest.raises(SessionEnded, match="the whole took more"):
+        session.run_cell("large = [0.5] * 200_000\ndef function():\n    return large")
+        for _ in range(100):
+            RemoteFunction(session, "function")()
+    assert time.thread_time() - began < 12
 
 
 # ---- too much ----

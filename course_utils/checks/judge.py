@@ -15,6 +15,7 @@ from course_utils.checks.provenance import course_calls
 from course_utils.words import type_of
 
 VISIBLE_SEED = 0
+_MESSAGE = 600  # characters; an answer that is shown in it may be of any length
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,8 @@ def _judge_part(exercise, part, function, seed, reveal):
         found = _first_difference(expected, seen, case, part.looks_at, reveal)
         outcomes.append(_Outcome(case, part, seed, i, seen, not found))
         if found:
-            message = message or _by_name(
-                f"{case.label}: {found}" if case.label else found, exercise.reference
-            )
+            found = f"{case.label}: {found}" if case.label else found
+            message = message or _by_name(found, exercise.reference)[:_MESSAGE]
     return Row(part.name, part.points, all(o.right for o in outcomes), message), outcomes
 
 

@@ -84,6 +84,7 @@ def _take_apart(value, nodes):
 
 def _decode_expression(decoder, parts, depth):
     made, sizes, depths, worth = [], [], [], []
+    decoder.count_operations(len(parts[0]))
     for head, *rest in parts[0]:
         children = rest[-1] if head in _HEADS or head == "Applied" else []
         if not all(type(k) is int and 0 <= k < len(made) for k in children):
@@ -168,6 +169,7 @@ def _decode_matrix(decoder, parts, depth):
     mutable, rows, cols, items = parts
     if not all(type(n) is int and 0 <= n <= 100 for n in (rows, cols)):
         _refuse("a matrix")
+    decoder.count_operations(len(items))
     made = [decoder.decode(tree, depth + 1) for tree in items]
     return (sympy.Matrix if mutable else sympy.ImmutableMatrix)(rows, cols, made)
 

@@ -20,7 +20,8 @@ def stand_in(session, name, seconds=10.0):
     """What a test cell means by `name`: a `RemoteFunction`, or something that is no function.
 
     Args:
-        session: whoever answers: `ask(question, tensors, seconds, answer_callback) -> (reply, tensors)`.
+        session: whoever answers: `ask(question, tensors, seconds, answer_callback) -> (reply, tensors)`, and
+            `reading()`, within which an answer is read.
         name: a global name of the notebook.
         seconds: the limit of one question.
 
@@ -56,10 +57,11 @@ class RemoteFunction(StandIn):
             "kwargs": {name: encoder.encode(value) for name, value in kwargs.items()},
         }
         reply, tensors = self._ask(question, encoder)
-        _write_back(reply.get("changed"), tensors, args, kwargs)
-        inputs = {name: t for name, t in encoder.originals.items() if t.requires_grad}
-        decoder = Decoder(tensors)
-        return _attached(decoder, decoder.decode(reply.get("result")), self, call, inputs)
+        with self._session.reading():
+            _write_back(reply.get("changed"), tensors, args, kwargs)
+            inputs = {name: t for name, t in encoder.originals.items() if t.requires_grad}
+            decoder = Decoder(tensors)
+            return _attached(decoder, decoder.decode(reply.get("result")), self, call, inputs)
 
     def beside(self, script, args):
         """What a script gives, run beside the function: see `checks.beside`."""
@@ -72,7 +74,8 @@ class RemoteFunction(StandIn):
             "args": encoder.many(args, 0),
         }
         reply, tensors = self._ask(question, encoder, getattr(script, "seconds", 0))
-        return Decoder(tensors).decode(reply.get("result"))
+        with self._session.reading():
+            return Decoder(tensors).decode(reply.get("result"))
 
     def backward(self, call, inputs, gradients):
         """The gradients of a call's inputs ({name: tensor}), from those of its outputs; None where nothing flows."""
@@ -97,7 +100,8 @@ class RemoteFunction(StandIn):
             spent += len(repr(callback)) + sum(t.numel() * t.element_size() for t in tensors.values())
             if spent > ASKED:
                 raise Unreadable("a function was asked too much")
-            return _answered(encoder.functions, callback, tensors)
+            with self._session.reading():
+                return _answered(encoder.functions, callback, tensors)
 
         reply, tensors = self._session.ask(question, encoder.tensors, max(seconds, self._seconds), answer)
         _raise_if_told(reply)

@@ -164,6 +164,8 @@ def _decode_frame(decoder, parts, depth):
     labels, index = (decoder.decode(tree, depth + 1) for tree in (labels, index))
     if not isinstance(labels, pd.Index) or not isinstance(index, pd.Index) or len(labels) != len(columns):
         _refuse("frame")
+    if len(columns) > COLUMNS or len(index) > ROWS:
+        _refuse("frame of that size")
     # by number first: two columns may bear the same name
     made = {i: pd.Series(_values(decoder, c, depth), index=index) for i, c in enumerate(columns)}
     frame = pd.DataFrame(made, index=index) if made else pd.DataFrame(index=index)
@@ -185,6 +187,8 @@ def _decode_dataset(decoder, parts, depth):
     from datasets import ClassLabel, Dataset, Features, Value
 
     columns, features = {}, {}
+    if len(parts[0]) > COLUMNS:
+        _refuse("dataset of that size")
     for name, kind, trees in parts[0]:
         columns[str(name)[:200]] = decoder.many(trees, depth)
         if isinstance(kind, list):

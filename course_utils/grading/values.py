@@ -242,7 +242,7 @@ class Decoder:
 
     def __init__(self, tensors, functions=None):
         self.tensors, self.functions, self.differentiable = tensors, functions, {}
-        self._made, self._nodes = {}, 0
+        self._made, self._nodes, self._bytes, self._operations = {}, 0, 0, 0
 
     def decode(self, tree, depth=0):
         """The value of a tree.
@@ -281,6 +281,32 @@ class Decoder:
             raise Unreadable("a tensor that did not come")
         return found
 
+    def array(self, name):
+        """A copy of a tensor that came along, as an array."""
+        found = self.tensor(name)
+        self.make_room(found.numel() * found.element_size())
+        return found.numpy().copy()
+
+    def make_room(self, size):
+        """Count bytes that are about to be taken: few words can ask for one tensor many times, or for wide texts.
+
+        Raises:
+            Unreadable: if all together are more than what may cross.
+        """
+        self._bytes += size
+        if self._bytes > BYTES:
+            raise Unreadable(f"arrays of more than {BYTES >> 20} MiB together")
+
+    def count_operations(self, number):
+        """Count operations of expressions.
+
+        Raises:
+            Unreadable: if all together are too many to be looked at.
+        """
+        self._operations += number
+        if self._operations > 4 * expressions.NODES:
+            raise Unreadable("expressions too large together")
+
     def _torch(self, parts, depth):
         name, wanted = parts
         if name not in self._made:
@@ -299,6 +325,10 @@ class Decoder:
 def _objects(decoder, parts, depth):
     shape, kind, trees = parts
     values = decoder.many(trees, depth)
+    if kind not in ("O", "U", "S"):
+        raise Unreadable("no array")
+    if kind != "O":  # each entry takes the room of the widest
+        decoder.make_room(4 * len(values) * max((len(str(value)) for value in values), default=0))
     found = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
         found[i] = value
@@ -369,7 +399,7 @@ def _times(decoder, parts, depth):
     name, code = parts
     if not _TIMES.match(code):
         raise Unreadable("no times")
-    return decoder.tensor(name).numpy().copy().view(f"={code}")
+    return decoder.array(name).view(f"={code}")
 
 
 _DECODERS = {
@@ -377,7 +407,7 @@ _DECODERS = {
     "int": _int,
     "complex": lambda d, p, n: complex(number(p[0]), number(p[1])),
     "tensor": Decoder._torch,
-    "array": lambda d, p, n: d.tensor(p[0]).numpy().copy(),
+    "array": lambda d, p, n: d.array(p[0]),
     "objects": _objects,
     "times": _times,
     "scalar": _scalar,

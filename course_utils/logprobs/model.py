@@ -1,5 +1,6 @@
 """From a causal language model and a collated batch to the rows that count, and to one number per sequence."""
 
+import contextlib
 import inspect
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ BEYOND_THE_LAYER = {
     "logits_scaling": 1.0,
     "lm_head_multiplier": 1.0,
 }
+
+PROBED = 256  # words whose logits are compared with the output layer's
 
 
 class Rows(NamedTuple):
@@ -46,8 +49,8 @@ def completion_rows(model, batch, *, shared_prompt=False):
         batch: from `collate_preferences`, on the model's device; the padding may stand on either side, and where it
             stands on the right the mask may be None.
         shared_prompt: lay prompt, chosen and rejected in one row, so that the model reads each prompt once: P + C + R
-            tokens for a pair in place of 2 P + C + R. The same numbers up to rounding; for models with positions that
-            can be given and attention of the kinds "sdpa" and "eager".
+            tokens for a pair, less the last of each completion, in place of 2 P + C + R. The same numbers up to
+            rounding; for models with positions that can be given and attention of the kinds "sdpa" and "eager".
 
     Returns:
         `Rows`, with a gradient into the model where that is on.
@@ -62,7 +65,8 @@ def completion_rows(model, batch, *, shared_prompt=False):
         raise ValueError("model has no plain output layer, whose product with hidden states are its logits")
     if shared_prompt:
         _check_takes_a_mask(model, labels.shape[1])
-        inputs, positions = packed(input_ids, attention_mask, labels, next(model.parameters()).dtype)
+        inputs, positions, lengths = packed(input_ids, attention_mask, labels, next(model.parameters()).dtype)
+        attention = _part_by_part(model, inputs["attention_mask"], lengths)
     else:
         inputs = {
             "input_ids": input_ids,
@@ -71,7 +75,9 @@ def completion_rows(model, batch, *, shared_prompt=False):
         }
         sequence, at = (labels[:, 1:] != IGNORE).nonzero(as_tuple=True)
         positions = sequence, at, labels[sequence, at + 1], sequence
-    hidden = _last_hidden(model, layer, inputs)
+        attention = contextlib.nullcontext()
+    with attention:
+        hidden = _last_hidden(model, layer, inputs)
     row, at, targets, sequences = positions
     return Rows(hidden[row, at], layer.weight, layer.bias, targets, sequences)
 
@@ -163,10 +169,20 @@ def _last_hidden(model, layer, inputs):
     finally:
         handle.remove()
     with torch.no_grad():
-        own = layer(seen[0][:, -1])
-        if not torch.allclose(own.float(), logits.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+        # what a model does to its logits it does to all of them: the first few tell
+        bias = None if layer.bias is None else layer.bias[:PROBED]
+        own = torch.nn.functional.linear(seen[0][:, -1], layer.weight[:PROBED], bias)
+        if not torch.allclose(own.float(), logits[:, :PROBED].float(), rtol=1e-2, atol=1e-2, equal_nan=True):
             raise ValueError("model does more to its logits than its output layer says")
     return seen[0]
+
+
+def _part_by_part(model, mask, lengths):
+    from course_utils.logprobs.packed_attention import part_by_part  # imports half of transformers
+
+    core = _core(model)
+    recomputed = core.training and any(getattr(m, "gradient_checkpointing", False) for m in core.modules())
+    return part_by_part(core.config.get_text_config(), mask, lengths, recomputed=recomputed)
 
 
 def _check_takes_a_mask(model, length):

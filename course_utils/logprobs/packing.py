@@ -5,7 +5,8 @@
     r1 sees      x  x  x |          |  x  x
 
 The rejected completion is blocked from the chosen one, and its positions begin again after the prompt. So each token
-sees what it would see in a row of its own, and the log-probabilities are the same (up to rounding).
+sees what it would see in a row of its own, and the log-probabilities are the same (up to rounding). The last
+token of a completion is left out: nothing that counts is predicted from it.
 """
 
 import torch
@@ -23,8 +24,9 @@ def packed(input_ids, attention_mask, labels, dtype):
 
     Returns:
         The inputs of the model: "input_ids" (B, L), "position_ids" (B, L), "attention_mask" (B, 1, L, L), 0 where
-        a query sees a key and the dtype's least number elsewhere; and for the N tokens that count four vectors (N,): packed row,
-        position there that predicts the token, the token, row of the given batch. Pair after pair.
+        a query sees a key and the dtype's least number elsewhere; for the N tokens that count four vectors (N,): packed row,
+        position there that predicts the token, the token, row of the given batch, pair after pair; and for each
+        packed row the tokens of prompt, chosen and rejected.
 
     Raises:
         ValueError: the prompts of a pair differ, or a row has no prompt or no label that counts.
@@ -63,15 +65,16 @@ def packed(input_ids, attention_mask, labels, dtype):
     sees |= torch.eye(length, dtype=torch.bool)
     mask = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)[:, None]
     inputs = {"input_ids": ids, "position_ids": positions, "attention_mask": mask}
-    return {name: x.to(device) for name, x in inputs.items()}, torch.cat(found, dim=1).to(device)
+    lengths = [(len(rows[i][0]), len(rows[i][1]), len(rows[pairs + i][1])) for i in range(pairs)]
+    return {name: x.to(device) for name, x in inputs.items()}, torch.cat(found, dim=1).to(device), lengths
 
 
 def _parts(ids, mask, labels, i):
-    """(prompt, completion, labels of the completion) of one row, on the CPU, without padding."""
+    """(prompt, completion but for its last token, labels of the completion) of one row, on the CPU, without padding."""
     real = mask.bool()
     ids, labels = ids[real].cpu(), labels[real].cpu()
     counted = (labels != IGNORE).nonzero()[:, 0]
     if len(counted) == 0 or counted[0] == 0:
         raise ValueError(f"batch: row {i} must have a prompt, and after it a label that counts")
     first, end = int(counted[0]), int(counted[-1]) + 1  # what follows the last one has no bearing on it
-    return ids[:first], ids[first:end], labels[first:end]
+    return ids[:first], ids[first : end - 1], labels[first:end]
