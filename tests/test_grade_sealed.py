@@ -13,7 +13,18 @@ import urllib.request
 import nbformat
 import pytest
 from classroom import nbgrader
-from grading_class import KL, LOG_SOFTMAX, NAME, POINTS, REVERSE, answered, cells_of, hand_in, released
+from grading_class import (
+    KL,
+    LOG_SOFTMAX,
+    NAME,
+    POINTS,
+    REVERSE,
+    answered,
+    cells_of,
+    hand_in,
+    picture,
+    released,
+)
 from nbgrader.api import Gradebook
 from sandbox import require_sandbox
 
@@ -21,7 +32,7 @@ from course_utils.commands.paths import ROOT, SOLUTIONS, kernel_environment
 
 SCRIPT = """<script>alert('mine')</script><img src=x onerror="alert('mine')">
 [click](javascript:alert(1)) [click](java&#115;cript:alert(1)) [click][0] <a href="java\tscript:alert(1)">click</a>
-<svg onload=alert(1)></svg> **strong** $a < b$ `c < d`
+<svg onload=alert(1)></svg> **strong** $a < b$ `c < d` ![pasted](attachment:a.png) ![lost](attachment:b.png)
 
 [0]: JavaScript:alert(1)
 """
@@ -33,7 +44,8 @@ def both(log_softmax, kl):
 
 def submissions():
     scripted = both(LOG_SOFTMAX, KL)
-    scripted.cells.append(nbformat.v4.new_markdown_cell(SCRIPT))
+    pasted = {"a.png": {"image/png": picture("PNG")}}
+    scripted.cells.append(nbformat.v4.new_markdown_cell(SCRIPT, attachments=pasted))
     scripted.cells.append(
         nbformat.v4.new_code_cell(
             "from IPython.display import HTML, display\ndisplay(HTML('<script>alert(2)</script>'))"
@@ -107,6 +119,7 @@ def harmless(page):
     live = ("<script>alert", "<svg onload", "javascript:alert", "java&#115;cript", 'script:alert(1)">')
     assert not [words for words in live if words.lower() in page.lower()]
     assert not re.search(r"<[^>]*\sonerror=", page)
+    assert re.search(r'<img (?=[^>]*alt="pasted")[^>]*src="data:image/png;base64,iVBOR', page)
     return "<strong>strong</strong>" in page and "<code>c &lt; d</code>" in page and "$a &lt; b$" in page
 
 

@@ -12,6 +12,7 @@ from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded
 from course_utils.checks.observe import changed_inputs, detached, quietly
 from course_utils.checks.scripts.layers import exported
+from course_utils.words import type_of
 
 # --- bug-19: mismatched pairs that match ------------------------------------------------------------
 
@@ -185,9 +186,7 @@ def _observe_mismatched(function, case):
         except ValueError:
             return {"refused": "ValueError"}
         return {
-            "refused": Missing(
-                f"a {type(result).__name__} came back" if result is not None else "None came back"
-            )
+            "refused": Missing(f"{type_of(result)} came back" if result is not None else "None came back")
         }
     found = list(quietly(function, *args))
     written_for = dict(zip(completions, prompts, strict=True))
