@@ -52,24 +52,38 @@ def _adam(parameters):
     return optimizer
 
 
-def one_step(function, weights, reference_weights, batch, optimizer, dropout, leftover, kwargs):
-    """One call of a training step on fresh models: the loss, and what became of policy, reference and batch."""
+def one_step(function, weights, reference_weights, batch, optimizer, dropout, leftover, again, kwargs):
+    """One call of a training step on fresh models: the loss, and what became of policy, reference and batch.
+
+    What became of models and batch shows in numbers too, for whoever does not take this process's word: in the
+    logits of both models at the end. With `again` after a second step, with an optimiser that holds the
+    reference's parameters as well, so that it moves the reference where there is a gradient.
+    """
     policy, reference = Model(weights, dropout), Model(reference_weights, dropout)
     optimizer = {"sgd": _sgd, "adam": _adam}[optimizer](policy.parameters())
+    if again:
+        optimizer.add_param_group({"params": list(reference.parameters())})
     reference.train(dropout)
     if leftover:
         for parameter in policy.parameters():
             parameter.grad = torch.full_like(parameter, 3.0)
     loss = function(policy, reference, batch, optimizer, **kwargs)
+    after = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    if again:
+        function(policy, reference, batch, optimizer, **kwargs)
     gradients = [p.grad for p in reference.parameters() if p.grad is not None]
+    with torch.no_grad():
+        inputs = batch["input_ids"], batch["attention_mask"]
+        logits = [model(inputs[0], attention_mask=inputs[1]).logits for model in (policy, reference)]
     return {
         "loss": loss,
-        "policy": dict(policy.state_dict()),
+        "policy": after,
         "policy trains": all(m.training for m in policy.modules()),
         "reference": dict(reference.state_dict()),
         "reference trains": any(m.training for m in reference.modules()),
         "reference gradient": any(bool(g.any()) for g in gradients),
         "batch": batch,
+        "logits": logits,
     }
 
 
