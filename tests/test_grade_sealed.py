@@ -95,7 +95,18 @@ def test_everybody_gets_what_is_due(course):
     }  # fmt: skip
     assert "took more than" in entries["endless"]["exercises"]["kl-divergence"]["message"]
     assert entries["wrong"]["exercises"]["kl-divergence"]["misconception"]
+    assert 50e6 < entries["endless"]["memory"] < 4e9  # it ran for ten seconds, so somebody has looked
     assert "ended" in entries["leaves"]["reason"] and "invalid JSON" in entries["cut"]["reason"]
+
+
+def test_a_submissions_page_is_made_of_what_the_sandbox_gave(course):
+    pages = course / "report-students"
+    wrong = (pages / "wrong.html").read_text()
+    assert "KL is not symmetric" in wrong and "4 of 4 points" in wrong and "MB of memory" in wrong
+    assert "took more than" in (pages / "endless.html").read_text()
+    seed = str(json.loads((course / "report.json").read_text())["seed"])
+    for page in pages.iterdir():
+        assert seed not in page.read_text() and "<script" not in page.read_text()
 
 
 def test_nothing_is_run_twice(course):
