@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from course_utils.words import type_of
+
 
 def check_vectors(**named):
     """Each argument is a float vector, all of one length, which is not 0.
@@ -39,5 +41,5 @@ def check_not_negative(**named):
 def kind(value):
     """What an argument is, for a message: the dtype and shape of a tensor, else its type."""
     if not isinstance(value, torch.Tensor):
-        return f"a {type(value).__name__}"
+        return type_of(value)
     return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"

@@ -1,5 +1,6 @@
 """For tests of grading: a class's folders, and a session that runs a student's cells in this very process."""
 
+import base64
 import concurrent.futures
 import contextlib
 import functools
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+from PIL import Image
 
 from course_utils.commands.paths import NOTEBOOKS, SOLUTIONS
 from course_utils.grading.jobs import run_job
@@ -57,6 +59,13 @@ def hand_in(folder, student, notebook, name=NAME, file=None):
     data = notebook if isinstance(notebook, (str, bytes)) else nbformat.writes(notebook)
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return path
+
+
+def picture(kind):
+    """A picture of two by three pixels, in base64."""
+    file = io.BytesIO()
+    Image.new("RGB", (2, 3), "red").save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 class SessionHere:

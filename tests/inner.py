@@ -24,6 +24,13 @@ class Inner:
 
         return crossed(*calls.answer(*crossed(question, tensors), self.names, outside))
 
+    @contextlib.contextmanager
+    def again(self):
+        yield self
+
+    def hold(self, room=None):
+        return {"grown": 0, "processes": 1}
+
 
 def crossed(tree, tensors):
     """What arrives of a message."""

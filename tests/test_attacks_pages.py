@@ -1,13 +1,15 @@
 """Attacks on whoever opens a graded notebook as a page: nothing that a student wrote may run in that browser."""
 
+import re
 from html.parser import HTMLParser
 
 import nbformat
 import pytest
-from grading_class import answered
+from grading_class import answered, picture
 from nbconvert.exporters import HTMLExporter
 
 from course_utils.grading.assignment import load_assignment
+from course_utils.grading.gradebook import course_config
 from course_utils.grading.outputs import cell_result
 from course_utils.grading.reading import parse
 from course_utils.grading.sanitise import sanitise
@@ -100,6 +102,61 @@ def test_what_a_student_writes_into_text_cells_is_text(page, assignment):
     live, text = page(graded(one, assignment))
     assert live == usual
     assert r"\href{javascript:" not in text
+
+
+ATTACHED = {
+    "png": ({"image/png": picture("PNG")}, "data:image/png;base64,"),
+    "jpeg": ({"image/jpeg": picture("JPEG")}, "data:image/jpeg;base64,"),
+    "svg": ({"image/svg+xml": "<svg onload=steal()>"}, None),
+    "svg called png": ({"image/png": "PHN2ZyBvbmxvYWQ9c3RlYWwoKT4="}, None),
+    "html": ({"text/html": "<script>steal()</script>", "image/png": "<script>steal()</script>"}, None),
+    "quoted": ({"image/png": picture("PNG") + '" onerror="steal()'}, None),
+    "nothing": (None, None),
+}
+
+
+@pytest.mark.parametrize("name", ATTACHED)
+def test_a_pasted_picture_is_shown_and_nothing_else_is(name, assignment):
+    """By the course's own filter, also where nbgrader's autograde has left the attachments as they came."""
+    config = course_config()
+    exporter = HTMLExporter(config=config)
+    data, shown = ATTACHED[name]
+    cell = nbformat.v4.new_markdown_cell(
+        "See ![my sketch](attachment:a%20b.png), twice: ![again](attachment:a%20b.png)"
+    )
+    if data:
+        cell.attachments = {"a b.png": data}
+    raw = nbformat.v4.new_notebook(cells=[cell])
+    for notebook in (raw, graded(with_cell(cell), assignment)):
+        text, _ = exporter.from_notebook_node(notebook)
+        images = re.findall("<img[^>]*>", text)
+        assert len(images) == (1 if shown else 0)
+        assert all(f'src="{shown}' in image and 'alt="my sketch"' in image for image in images)
+        assert "the picture a b.png is not there" in text
+        reader = _Live()
+        reader.feed(text)
+        assert "steal" not in str(reader.found) and "onerror" not in text
+
+
+def test_a_link_that_holds_a_program_is_none_though_pictures_may_hold_data():
+    exporter = HTMLExporter(config=course_config())
+    sources = [*SOURCES, "<img src='data:image/svg+xml;base64,PHN2Zy8+'>", "![x](data:image/png;base64,aGk=)"]
+    cells = [nbformat.v4.new_markdown_cell(source) for source in sources]
+    empty, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=[]))
+    text, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=cells))
+    found = []
+    for page in (empty, text):
+        reader = _Live()
+        reader.feed(page)
+        found.append(reader.found)
+    assert found[0] == found[1]
+    assert not re.search("<img[^>]*data:", text)
+
+
+def with_cell(cell):
+    notebook = answered(NAME)
+    notebook.cells.append(cell)
+    return notebook
 
 
 @pytest.mark.parametrize("kind", ["code", "raw"])

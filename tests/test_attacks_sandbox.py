@@ -71,6 +71,8 @@ def test_the_environment_is_not_the_graders(session):
             "PWD",
             "PYTHONPATH",
             "PYTHONDONTWRITEBYTECODE",
+            "MALLOC_ARENA_MAX",
+            "MALLOC_MMAP_THRESHOLD_",
             "MPLBACKEND",
             "MPLCONFIGDIR",
             "COURSE_SCALE",

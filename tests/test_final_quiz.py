@@ -69,6 +69,15 @@ def test_verdict_and_figure_earn_points_of_their_own():
         assert judge(exercise, lambda answer=answer: answer).points == points, answer
 
 
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_the_verdict_alone_earns_what_a_verdict_earns(claim):
+    """Where no figure is asked for that is all: the None beside it says nothing."""
+    exercise = catalogue.exercise(claim.id)
+    bare, pair = (judge(exercise, lambda a=a: a) for a in (claim.verdict, (claim.verdict, None)))
+    assert bare.points == pair.points == 1
+    assert bare.passed == (claim.figure is None)
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

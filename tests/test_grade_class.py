@@ -292,6 +292,12 @@ def test_what_a_person_graded_stays(tmp_path, classroom, monkeypatch):
         test = book.find_grade("test-optimal-policy", name, name, "a")
         test.manual_score = 1.0
         book.db.commit()
+    work, asked = counted()
+    page = tmp_path / "report-students" / "a.html"
+    assert "1 answer waits for a person" in page.read_text()
+    entries, _ = classroom(assignment=name, work=work)  # another run takes it over, and grades nothing
+    assert not asked and entries["a"]["score"] == total + 7.5 - worth + 1
+    assert "7.5 of 10 points" in page.read_text() and "a person gave 1<" in page.read_text()
     monkeypatch.setattr(run, "checks_version", lambda assignment: "all mended")
     assert classroom(assignment=name)[0]["a"]["score"] == total + 7.5 - worth + 1  # graded anew as a whole
     entries, _ = classroom(assignment=name, regrade="optimal-policy")

@@ -109,6 +109,7 @@ def test_a_run_that_is_killed_goes_on_with_no_grade_lost_or_counted_twice(tmp_pa
     assert {s: entries[s] for s in before} == before
     assert gradebook_scores(tmp_path) == {s: POINTS for s in students}
     assert {s: e["score"] for s, e in entries.items()} == gradebook_scores(tmp_path)
+    assert sorted(page.stem for page in (tmp_path / "report-students").glob("*")) == students
 
 
 def test_a_dask_cluster_of_two_workers_grades_a_class(tmp_path):

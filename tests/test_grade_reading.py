@@ -1,13 +1,15 @@
 """Malformed submissions: each gets a line that says what is wrong, and nothing outside its folder is read."""
 
+import base64
 import json
 import os
 
 import nbformat
 import pytest
-from grading_class import NAME, answered, cells_of, hand_in, released
+from grading_class import NAME, answered, cells_of, hand_in, picture, released
 
 from course_utils.grading.assignment import load_assignment
+from course_utils.grading.outputs import ATTACHED_CAP
 from course_utils.grading.reading import Unreadable, parse, read_submission, students_of, text_of
 from course_utils.grading.sanitise import sanitise
 
@@ -197,10 +199,16 @@ def test_another_kernel_is_a_remark(assignment):
 
 
 def test_lone_surrogates_are_replaced_and_pictures_that_can_hold_a_script_dropped():
+    png, jpeg = picture("PNG"), picture("JPEG")
+    huge = base64.b64encode(base64.b64decode(jpeg) + bytes(ATTACHED_CAP)).decode()
     cell = {
         "cell_type": "markdown", "source": "\ud800 \0",
-        "attachments": {"a.png": {"image/png": "aGk="}, "b.svg": {"image/svg+xml": "<svg onload=x>"}},
+        "attachments": {
+            "a.png": {"image/png": png}, "b.svg": {"image/svg+xml": "<svg onload=x>"}, "c.jpg": {"image/jpeg": jpeg},
+            "no.png": {"image/png": "aGk="}, "no.jpg": {"image/jpeg": png}, "huge.jpg": {"image/jpeg": huge},
+            "cut.jpg": {"image/jpeg": jpeg[:40]}, "none": 7,
+        },
     }  # fmt: skip
     (kept,), _ = parse(json.dumps({"cells": [cell], "nbformat": 4, "metadata": {}}).encode())
     assert kept.source == "? \N{REPLACEMENT CHARACTER}"
-    assert kept.attachments == {"a.png": {"image/png": "aGk="}}
+    assert kept.attachments == {"a.png": {"image/png": png}, "c.jpg": {"image/jpeg": jpeg}}

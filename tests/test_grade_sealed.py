@@ -13,7 +13,18 @@ import urllib.request
 import nbformat
 import pytest
 from classroom import nbgrader
-from grading_class import KL, LOG_SOFTMAX, NAME, POINTS, REVERSE, answered, cells_of, hand_in, released
+from grading_class import (
+    KL,
+    LOG_SOFTMAX,
+    NAME,
+    POINTS,
+    REVERSE,
+    answered,
+    cells_of,
+    hand_in,
+    picture,
+    released,
+)
 from nbgrader.api import Gradebook
 from sandbox import require_sandbox
 
@@ -21,7 +32,7 @@ from course_utils.commands.paths import ROOT, SOLUTIONS, kernel_environment
 
 SCRIPT = """<script>alert('mine')</script><img src=x onerror="alert('mine')">
 [click](javascript:alert(1)) [click](java&#115;cript:alert(1)) [click][0] <a href="java\tscript:alert(1)">click</a>
-<svg onload=alert(1)></svg> **strong** $a < b$ `c < d`
+<svg onload=alert(1)></svg> **strong** $a < b$ `c < d` ![pasted](attachment:a.png) ![lost](attachment:b.png)
 
 [0]: JavaScript:alert(1)
 """
@@ -33,7 +44,8 @@ def both(log_softmax, kl):
 
 def submissions():
     scripted = both(LOG_SOFTMAX, KL)
-    scripted.cells.append(nbformat.v4.new_markdown_cell(SCRIPT))
+    pasted = {"a.png": {"image/png": picture("PNG")}}
+    scripted.cells.append(nbformat.v4.new_markdown_cell(SCRIPT, attachments=pasted))
     scripted.cells.append(
         nbformat.v4.new_code_cell(
             "from IPython.display import HTML, display\ndisplay(HTML('<script>alert(2)</script>'))"
@@ -83,7 +95,18 @@ def test_everybody_gets_what_is_due(course):
     }  # fmt: skip
     assert "took more than" in entries["endless"]["exercises"]["kl-divergence"]["message"]
     assert entries["wrong"]["exercises"]["kl-divergence"]["misconception"]
+    assert 50e6 < entries["endless"]["memory"] < 4e9  # it ran for ten seconds, so somebody has looked
     assert "ended" in entries["leaves"]["reason"] and "invalid JSON" in entries["cut"]["reason"]
+
+
+def test_a_submissions_page_is_made_of_what_the_sandbox_gave(course):
+    pages = course / "report-students"
+    wrong = (pages / "wrong.html").read_text()
+    assert "KL is not symmetric" in wrong and "4 of 4 points" in wrong and "MB of memory" in wrong
+    assert "took more than" in (pages / "endless.html").read_text()
+    seed = str(json.loads((course / "report.json").read_text())["seed"])
+    for page in pages.iterdir():
+        assert seed not in page.read_text() and "<script" not in page.read_text()
 
 
 def test_nothing_is_run_twice(course):
@@ -107,6 +130,7 @@ def harmless(page):
     live = ("<script>alert", "<svg onload", "javascript:alert", "java&#115;cript", 'script:alert(1)">')
     assert not [words for words in live if words.lower() in page.lower()]
     assert not re.search(r"<[^>]*\sonerror=", page)
+    assert re.search(r'<img (?=[^>]*alt="pasted")[^>]*src="data:image/png;base64,iVBOR', page)
     return "<strong>strong</strong>" in page and "<code>c &lt; d</code>" in page and "$a &lt; b$" in page
 
 

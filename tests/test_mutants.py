@@ -36,8 +36,10 @@ def folder(tmp_path):
 
 def test_the_command_prints_the_table_of_a_sound_check(capsys):
     assert main(["mutants", NAME, "--exercise", "log-softmax"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    wrong = len(EXERCISE.misconceptions)
+    out, progress = capsys.readouterr()
+    lines, wrong = out.splitlines(), len(EXERCISE.misconceptions)
+    every = 1 + len(EXERCISE.alternatives) + wrong
+    assert f"{every}/{every}" in progress and "left:" in progress
     assert lines[2].split() == ["log-softmax", "1/1", f"{len(EXERCISE.alternatives)}/{len(EXERCISE.alternatives)}", *[f"{wrong}/{wrong}"] * 2]  # fmt: skip
     assert lines[3].split()[0] == "all"
     assert len(lines) == 4

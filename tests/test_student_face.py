@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
@@ -9,8 +10,11 @@ from IPython.utils.capture import capture_output
 
 from course_utils import checks
 from course_utils.checks import catalogue
+from course_utils.checks.definition import Case
 from course_utils.checks.display import as_html, as_text, lines
 from course_utils.checks.judge import judge
+from course_utils.checks.observe import observe_call
+from course_utils.words import type_of
 
 LOG_SOFTMAX = catalogue.exercise("log-softmax")
 
@@ -188,3 +192,44 @@ def test_in_a_notebook_both_forms_are_sent():
     InteractiveShell.clear_instance()
     bundle = captured.outputs[0].data
     assert set(bundle) == {"text/plain", "text/html"}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.zeros(2), "an ndarray"),
+        (1, "an int"),
+        ([], "a list"),
+        (np.uint8(1), "a uint8"),
+        (Ellipsis, "an ellipsis"),
+    ],
+)
+def test_a_type_is_told_with_its_article(value, words):
+    assert type_of(value) == words
+    report = judge(catalogue.exercise("log-softmax"), lambda logits: value)
+    assert f"{words} where a tensor is wanted" in report.rows[0].message
+
+
+def test_an_argument_given_twice_is_two_tensors_for_an_answer_that_overwrites_one():
+    """Else the values would be wrong as well, and an input that is changed cost all of the points."""
+    both = torch.ones(2)
+
+    def overwrites(a, b):
+        return a.add_(1) * b
+
+    seen = observe_call(overwrites, Case((both, both)))
+    assert seen["result"].tolist() == [2, 2] and "argument 1 was changed" in seen["inputs"]
+
+
+def reference_overwritten(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta=0.1):
+    with torch.no_grad():
+        ref_chosen -= ref_rejected
+    return -torch.nn.functional.logsigmoid(beta * (policy_chosen - policy_rejected - ref_chosen.detach()))
+
+
+def test_an_input_that_is_overwritten_costs_the_points_of_that_and_says_so():
+    report = judge(catalogue.exercise("dpo-loss"), reference_overwritten, reveal=False)
+    lost = [row for row in report.rows if not row.passed]
+    assert [row.part for row in lost] == ["dtype kept, inputs unchanged"]
+    assert "`ref_chosen` was changed by your function; work on a copy" in lost[0].message
+    assert report.points == report.max_points - 0.5 and report.misconception == "in-place"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from course_utils.words import type_of
+
 # What a right answer computed in another order may be off by, relative to the value.
 RTOL = {torch.float64: 1e-6, torch.float32: 2e-4}
 # How many float spacings of the *inputs* a result may be off by.
@@ -218,4 +220,4 @@ def _show(got, want):
 
 
 def _kind(value):
-    return "None (is there a `return`?)" if value is None else f"a {type(value).__name__}"
+    return "None (is there a `return`?)" if value is None else type_of(value)

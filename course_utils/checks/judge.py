@@ -12,6 +12,7 @@ from course_utils.checks.compare import difference, with_nan_of
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.draw import Draw
 from course_utils.checks.provenance import course_calls
+from course_utils.words import type_of
 
 VISIBLE_SEED = 0
 _MESSAGE = 600  # characters; an answer that is shown in it may be of any length
@@ -85,8 +86,8 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True, graded=True):
     """
     rest = [Row(part.name, part.points, None) for part in exercise.parts]
     if not callable(function):
-        kind = type(function).__name__
-        return Report(exercise.id, tuple(rest), refused=f"{exercise.function} is a {kind}, not a function")
+        refused = f"{exercise.function} is {type_of(function)}, not a function"
+        return Report(exercise.id, tuple(rest), refused=refused)
     if modules := course_calls(function):
         return Report(
             exercise.id,
@@ -123,10 +124,16 @@ def _cases(exercise, part, seed):
     return part.cases(Draw(seed, f"{exercise.id}/{part.name}"))
 
 
+@lru_cache(maxsize=16)  # the parts of one exercise, while its misconceptions are tried one after the other
+def _own_cases(exercise, part, seed):
+    """Cases for functions of ours: drawing a frame takes ten times as long as looking at it."""
+    return _cases(exercise, part, seed)
+
+
 @lru_cache(maxsize=10_000)
 def _own(exercise, function, part, seed, i):
     """What the reference or a misconception does on case `i`: asked for again and again, never different."""
-    return exercise.observe(function, _cases(exercise, part, seed)[i])
+    return exercise.observe(function, _own_cases(exercise, part, seed)[i])
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,11 @@ def _first_difference(expected, seen, case, looks_at, reveal=True):
 
 def _misconception(exercise, outcomes):
     """The misconception that gives the student's results where they are wrong, if there is one."""
+    failures = [o for o in outcomes if not o.right]
+    # nothing has more votes than what explains every failure; most are out of this race after one look
+    full = [c for c in exercise.misconceptions if failures and all(_shared(exercise, c, o) for o in failures)]
+    if full:
+        return next((c for c in full if _consistent(exercise, c, outcomes)), full[0])
     best, named = (0, False), None
     for candidate in exercise.misconceptions:
         votes = _votes(exercise, candidate, outcomes)

@@ -54,7 +54,10 @@ def observe_call(function, case):
         "no gradient into argument N" for each of `case.no_grads`, and "inputs". Where the call
         raised, the dict has "error" alone (a one-line description with the student's line).
     """
-    args, kwargs = copy.deepcopy(case.args), copy.deepcopy(case.kwargs)
+    # each by itself: where two arguments are one tensor, an answer that overwrites one must not change the other,
+    # or what it costs to change an input would be the values as well
+    args = tuple(copy.deepcopy(argument) for argument in case.args)
+    kwargs = {name: copy.deepcopy(argument) for name, argument in case.kwargs.items()}
     wanted = case.grads + case.no_grads
     leaves = [args[i].requires_grad_() for i in wanted]
     try:

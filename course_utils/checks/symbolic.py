@@ -8,6 +8,7 @@ import torch
 
 from course_utils.checks.numeric import Unknown, numeric
 from course_utils.checks.observe import changed_inputs, describe_error, quietly
+from course_utils.words import type_of
 
 LARGEST = 20_000  # operations of an expression that is still evaluated
 ELSEWHERE = 0.37  # the value of a symbol that does not belong in the answer
@@ -101,7 +102,7 @@ def _expressions(result, count):
     if result is None:
         return "None (is there a `return`?)"
     if isinstance(result, (str, dict)):
-        return f"a {type(result).__name__}"
+        return type_of(result)
     if count is None:
         # a product of matrices comes as a matrix with one entry
         many = list(result) if getattr(result, "shape", None) == (1, 1) else [result]
@@ -115,10 +116,10 @@ def _expressions(result, count):
     found = []
     for one in many:
         if hasattr(one, "__iter__") and not isinstance(one, (str, sympy.Basic)):
-            return f"a {type(one).__name__}"
+            return type_of(one)
         one = sympy.sympify(one)
         if not isinstance(one, sympy.Expr):
-            return f"a {type(one).__name__}"
+            return type_of(one)
         one = one.doit() if one.has(sympy.Derivative, sympy.Integral, sympy.Sum, sympy.Product) else one
         if one.count_ops() > LARGEST:
             return f"an expression with {one.count_ops()} operations"

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from course_utils.checks.observe import changed_inputs, describe_error, observe_call, quietly
+from course_utils.words import type_of, with_article
 
 
 def observe_on_simplex(function, case):
@@ -40,12 +41,12 @@ def _verdict(result):
     if isinstance(result, torch.Tensor):
         result = result.detach().cpu().numpy()
     if not isinstance(result, (bool, int, float, np.ndarray, np.generic)):
-        return f"a {type(result).__name__}"
+        return type_of(result)
     result = np.asarray(result)
     return bool(result.item()) if result.size == 1 else f"a verdict for each of {result.shape}"
 
 
 def _form(result):
     if not isinstance(result, torch.Tensor):
-        return f"a {type(result).__name__}, not a tensor"
-    return f"a {str(result.dtype).removeprefix('torch.')} tensor with {result.dim()} dimensions"
+        return f"{type_of(result)}, not a tensor"
+    return f"{with_article(str(result.dtype).removeprefix('torch.'))} tensor with {result.dim()} dimensions"

@@ -55,15 +55,8 @@ def run_grading(asked):
             file=sys.stderr,
         )
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
+    from course_utils.commands.bars import progress_bars
     from course_utils.grading.class_page import rich_table, write_class_report
     from course_utils.grading.fanout import cores
     from course_utils.grading.run import Plan, grade_class
@@ -74,10 +67,7 @@ def run_grading(asked):
         not asked.unsafe, regrade=asked.regrade, never_lower=asked.never_lower,
     )  # fmt: skip
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left:"), TimeRemainingColumn(elapsed_when_finished=False), console=console,
-    )  # fmt: skip
+    bars = progress_bars(console)
     try:
         with bars:
             task = bars.add_task(asked.assignment, total=None)

@@ -27,7 +27,7 @@ def run_mutants(asked):
     """Print the kill table; returns 0 where every check does what it should, 1 where one does not."""
     from course_utils.checks import catalogue
     from course_utils.grading import bubblewrap
-    from course_utils.grading.mutants import answers_in, own_outcomes, table
+    from course_utils.grading.mutants import answers_in, table
 
     exercises, answers = catalogue.assignment(asked.assignment), []
     wanted = asked.exercise or list(exercises)
@@ -45,15 +45,31 @@ def run_mutants(asked):
     except ValueError as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 1
-    seeds, outcomes = asked.seed or [0], []
-    for id in wanted:
-        print(f"{id} ...", file=sys.stderr, flush=True)
-        outcomes += own_outcomes(exercises[id], seeds)
-    if answers:
-        from course_utils.grading.assignment import load_assignment
-        from course_utils.grading.mutants import outcomes_of
-
-        print(f"{len(answers)} answers of {asked.answers} ...", file=sys.stderr, flush=True)
-        outcomes += outcomes_of(answers, load_assignment(asked.assignment), seeds, sandbox=not asked.unsafe)
+    seeds = asked.seed or [0]
+    outcomes = _with_progress(asked, [exercises[id] for id in wanted], answers, seeds)
     print("\n".join(table(outcomes)))
     return int(not all(one.holds for one in outcomes))
+
+
+def _with_progress(asked, exercises, answers, seeds):
+    """All outcomes; on stderr meanwhile how many answers have been tried, of how many, and how long the rest takes."""
+    from rich.console import Console
+
+    from course_utils.commands.bars import progress_bars
+    from course_utils.grading.mutants import outcomes_of, own_count, own_outcomes
+
+    found = [(exercise.id, own_outcomes(exercise, seeds)) for exercise in exercises]
+    if answers:
+        from course_utils.grading.assignment import load_assignment
+
+        assignment = load_assignment(asked.assignment)
+        found.append((asked.answers, outcomes_of(answers, assignment, seeds, sandbox=not asked.unsafe)))
+    outcomes, total = [], sum(map(own_count, exercises)) + len(answers)
+    with progress_bars(Console(stderr=True, highlight=False, markup=False)) as bars:
+        task = bars.add_task(asked.assignment, total=total)
+        for name, some in found:
+            bars.update(task, description=name)
+            for one in some:
+                outcomes.append(one)
+                bars.advance(task, one.column != "named")  # the second outcome of a wrong answer
+    return outcomes

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from course_utils.words import type_of
+
 UP, DOWN = "thumbs_up", "thumbs_down"
 TEXTS = ("conversation_id", "prompt", "response", "user_id")
 REQUIRED = (*TEXTS, "feedback", "timestamp")
@@ -20,7 +22,7 @@ def check_feedback(feedback, needs, name="feedback"):
         ValueError: naming the argument, and the column or row (by position, the first is 0) at fault.
     """
     if not isinstance(feedback, pd.DataFrame):
-        raise ValueError(f"{name} must be a DataFrame, not a {type(feedback).__name__}")
+        raise ValueError(f"{name} must be a DataFrame, not {type_of(feedback)}")
     for column in needs:
         if column not in feedback.columns:
             raise ValueError(

@@ -44,6 +44,8 @@ def environment(package=COURSE):
         "MPLCONFIGDIR": f"{package}/matplotlib",
         "COURSE_SCALE": "fast",
         "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "131072",
         "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow would start a thread, and the zygote may have one only
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",

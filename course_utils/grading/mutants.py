@@ -50,6 +50,11 @@ def own_outcomes(exercise, seeds):
         yield _named(exercise, wrong.name, reports)
 
 
+def own_count(exercise):
+    """How many answers there are in a check's own lists."""
+    return 1 + len(exercise.alternatives) + len(exercise.misconceptions)
+
+
 def answers_in(folder, exercises):
     """[(exercise, "right" or "wrong", name, source)] of a folder of answers.
 

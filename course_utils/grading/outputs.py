@@ -11,6 +11,7 @@ from nbformat.v4 import new_output
 
 TEXT_CAP = 20_000  # characters of one cell
 PICTURES_CAP = 2 << 20  # bytes of one cell
+ATTACHED_CAP = 4 << 20  # bytes of a picture that was pasted into a text
 _OUTPUTS = 100
 _PIXELS = 4000 * 4000
 _CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -61,13 +62,8 @@ def clean_text(text, cap):
 
 def clean_png(text, cap):
     """The bytes of a PNG given in base64, made anew from its image chunks alone; None for anything else."""
-    if not isinstance(text, str) or len(text) > 2 * cap:
-        return None
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) > cap:
+    data = _decoded(text, cap)
+    if data is None or not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
     kept, at = [data[:8]], 8
     while at + 12 <= len(data):
@@ -84,6 +80,49 @@ def clean_png(text, cap):
         if kind == b"IEND":
             return b"".join(kept)
     return None
+
+
+def clean_jpeg(text, cap):
+    """The bytes of a JPEG given in base64; None for anything else, and for one of too many pixels."""
+    data = _decoded(text, cap)
+    if data is None or not data.startswith(b"\xff\xd8"):
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
+        if kind in range(0xC0, 0xD0) and kind not in (
+            0xC4,
+            0xC8,
+            0xCC,
+        ):  # a frame's header, which tells its size
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return data if 0 < width * height <= _PIXELS else None
+        at += 2 + length
+    return None
+
+
+def clean_pictures(attachments, cap=ATTACHED_CAP):
+    """{name: (kind, base64)} of a cell's attachments that are sound pictures of at most `cap` bytes each."""
+    kept = {}
+    for name, data in attachments.items() if isinstance(attachments, dict) else ():
+        for kind, clean in (("image/png", clean_png), ("image/jpeg", clean_jpeg)):
+            text = data.get(kind) if isinstance(data, dict) else None
+            picture = clean("".join(text.split()), cap) if isinstance(text, str) else None
+            if picture is not None:
+                kept[name] = kind, base64.b64encode(picture).decode()
+                break
+    return kept
+
+
+def _decoded(text, cap):
+    """The bytes that a base64 text stands for; None where it is none, or too long."""
+    if not isinstance(text, str) or len(text) > 2 * cap:
+        return None
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if len(data) <= cap else None
 
 
 def _area(header):

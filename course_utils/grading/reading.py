@@ -13,12 +13,13 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from course_utils.grading.outputs import clean_pictures
+
 MAX_BYTES = 8 * 2**20  # of a notebook file
 MAX_CELLS = 2000
 # what nbgrader's exchange lays beside a notebook: when it was handed in, and what feedback is addressed with
 EXCHANGE_FILES = ("timestamp.txt", "submission_secret.txt")
 _KINDS = ("code", "markdown", "raw")
-_PICTURES = ("image/png", "image/jpeg")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not keep us waiting
 
@@ -212,17 +213,8 @@ def _name(value):
 
 
 def _pictures(attachments):
-    """Pictures pasted into a Markdown cell; drawings that may hold a script are left out."""
-    kept = {}
-    for name, data in attachments.items() if isinstance(attachments, dict) else ():
-        picture = {
-            kind: value
-            for kind, value in (data.items() if isinstance(data, dict) else ())
-            if kind in _PICTURES and isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9+/=\s]+", value)
-        }
-        if picture:
-            kept[clean(name)] = picture
-    return kept
+    """Pictures pasted into a Markdown cell; drawings that may hold a script, and what is too large, are left out."""
+    return {clean(name): {kind: text} for name, (kind, text) in clean_pictures(attachments).items()}
 
 
 def _kernel_remark(metadata):

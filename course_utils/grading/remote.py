@@ -1,6 +1,7 @@
 """A student's function in the sandbox, as a callable out here that a check can look at like any other."""
 
 import builtins
+import contextlib
 import inspect
 import itertools
 import re
@@ -76,6 +77,12 @@ class RemoteFunction(StandIn):
         reply, tensors = self._ask(question, encoder, getattr(script, "seconds", 0))
         with self._session.reading():
             return Decoder(tensors).decode(reply.get("result"))
+
+    @contextlib.contextmanager
+    def apart(self):
+        """The function in a process of its own, whose memory can be held: see `checks.beside`."""
+        with self._session.again() as session:
+            yield RemoteFunction(session, self._name, self._seconds), session.hold
 
     def backward(self, call, inputs, gradients):
         """The gradients of a call's inputs ({name: tensor}), from those of its outputs; None where nothing flows."""

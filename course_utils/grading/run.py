@@ -158,12 +158,23 @@ class _Run:
             same = old is not None and self._is_finished(name, student, old, digest)
             only = frozenset([self.plan.regrade]) if same and self.plan.regrade else None
             if same and only is None and old["checks"] == self.version:
-                if not page_file(self.report.file, student).is_file():
-                    self._write_page(old, name)
+                self._bring_up_to_date(old, name)
                 count()
                 continue
             self.read[student] = name, digest, beside, only is None
             yield Job(student, self.assignment, data, self.seed, self.plan.limits, self.plan.sandbox, only)
+
+    def _bring_up_to_date(self, old, name):
+        """Take over what a person graded since, or an instructor changed, into the report and the submission's page."""
+        new = old
+        if old["exercises"]:
+            score, most = self.writer.total(old["student"])
+            new = old | {"score": score, "max_score": most} | self.writer.beside_tests(old["student"])
+            self.writer.forget()
+        if new != old or not page_file(self.report.file, old["student"]).is_file():
+            self._write_page(new, name)
+        if new != old:
+            self.report.put(new)
 
     def _is_finished(self, name, student, old, digest):
         """Whether all three places hold this very notebook's grade."""

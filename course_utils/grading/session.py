@@ -41,6 +41,7 @@ class Session:
         self._zygote, self._channel, self._status = zygote, channel, status
         self.ended = self._how_ended = None
         self._warden_gone, self.memory = False, 0
+        self._held, self._cells = None, []
         self._usage = {"at": time.monotonic(), "cpu": 0.0, "waited": 0.0}
         self._left, self._wall_end = seconds, time.monotonic() + _WALL * seconds
         try:
@@ -72,6 +73,7 @@ class Session:
             SessionEnded: if the process ended or was ended meanwhile.
             GraderFault: if that was not the submission's doing.
         """
+        self._cells.append((source, seconds))
         reply, _ = self._exchange({"op": "cell", "source": source}, {}, seconds, None)
         return outputs.cell_result(reply)
 
@@ -91,6 +93,40 @@ class Session:
             SessionEnded, GraderFault: as `run_cell`.
         """
         return self._exchange({"op": "ask", "question": question}, tensors or {}, seconds, answer_callback)
+
+    @contextlib.contextmanager
+    def again(self):
+        """Another process in which the same cells have run, on this one's time, while this one waits."""
+        with self._zygote.session(self._left) as other:
+            try:
+                for source, seconds in self._cells:
+                    other.run_cell(source, seconds)
+                yield other
+            finally:
+                self._left = other._left
+
+    def hold(self, room=None):
+        """Give the process an end to its address space, for good, as its warden does it; or only look.
+
+        Args:
+            room: bytes that it may have more than now; None to look.
+
+        Returns:
+            {"grown": bytes that it has more than it began with, "processes": how many there are}.
+
+        Raises:
+            SessionEnded, GraderFault: as `run_cell`.
+        """
+        if self.ended:
+            raise SessionEnded(self.ended)
+        self._held = None
+        with contextlib.suppress(OSError):  # it has ended: told by its last word
+            self._status.send(json.dumps({"room": room}).encode())
+        end = time.monotonic() + _START
+        while self._held is None:
+            if time.monotonic() > end or not self._take_note():
+                raise self._end(wire.HungUp("the process is gone"))
+        return self._held
 
     @contextlib.contextmanager
     def reading(self):
@@ -189,6 +225,7 @@ class Session:
             self._warden_gone = True  # without a word: only with the zygote
             return False
         self._usage = note.get("usage", self._usage)
+        self._held = note.get("held", self._held)
         self.memory = max(self.memory, self._usage.get("memory", 0))
         self._how_ended = note.get("ended")
         return self._how_ended is None

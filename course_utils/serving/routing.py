@@ -2,6 +2,8 @@
 
 import hashlib
 
+from course_utils.words import type_of
+
 
 def assign_variant(user_id, share, salt=""):
     """The variant of a user: the same in every process, on every machine, at every call.
@@ -25,7 +27,7 @@ def assign_variant(user_id, share, salt=""):
         raise ValueError(f"share must be from 0 to 1, not {share}")
     for name, text in (("user_id", user_id), ("salt", salt)):
         if not isinstance(text, str):
-            raise ValueError(f"{name} must be a str, not a {type(text).__name__}")
+            raise ValueError(f"{name} must be a str, not {type_of(text)}")
     # the length of the salt stands in front, so that no two (salt, id) make the same text
     digest = hashlib.sha256(f"{len(salt)}:{salt}:{user_id}".encode()).digest()
     place = int.from_bytes(digest[:6], "big") / 2**48  # 48 bits are exact in a float, and never round up to 1

@@ -1,14 +1,17 @@
 """02-dpo-from-scratch: token log-probabilities a chunk at a time, without the logits of all rows."""
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from course_utils.checks.beside import beside
+from course_utils.checks.beside import StandIn, beside
 from course_utils.checks.cases import form, gradient
+from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
+from course_utils.checks.exercises.dpo_chunked_memory import WHOLE, fault_in_little_room
 from course_utils.checks.observe import describe_error, detached, observe_call, quietly
 from course_utils.checks.scripts.memory import watched
 from course_utils.logprobs import chunked_token_logprobs
@@ -16,8 +19,19 @@ from course_utils.logprobs import chunked_token_logprobs
 # --- observing memory ------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Memory:
+    """That a case looks at memory; `seed`: of a call that is made where memory is little, None for no such call."""
+
+    seed: int | None = None
+
+
 def _observe_memory(function, case):
-    """A call, and where the case says so whether a float tensor of N·V elements was made in it."""
+    """A call, and where the case says so whether a float tensor of N·V elements was made in it.
+
+    What is noticed beside the function tells it well, and can be forged by one that patches torch. At grading, what
+    is seen from outside of its process decides.
+    """
     if case.extra is None:
         return observe_call(function, case)
     try:
@@ -25,15 +39,16 @@ def _observe_memory(function, case):
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
     hidden, weight = case.args[:2]
-    whole = seen["largest"] >= len(hidden) * len(weight)
-    words = (
-        f"a float tensor as large as all logits, {len(hidden)} × {len(weight)}, was made"
-        if whole
-        else "no such tensor"
-    )
+    fault = WHOLE if seen["largest"] >= len(hidden) * len(weight) else None
+    if not fault and case.extra.seed is not None and isinstance(function, StandIn):
+        fault = fault_in_little_room(function, case.extra.seed)
     names = [f"gradient of argument {i + 1}" for i in case.grads]
     gradients = dict(zip(names, seen["gradients"], strict=True))
-    return {"result": detached(seen["result"]), **gradients, "memory": words}
+    return {
+        "result": detached(seen["result"]),
+        **gradients,
+        "memory": Missing(fault) if fault else "no such tensor",
+    }
 
 
 # --- inputs ----------------------------------------------------------------------------------
@@ -81,10 +96,11 @@ def _gradient_cases(draw):
 def _memory_cases(draw):
     """Shapes at which no other tensor of a right answer comes near N·V: N and V far above d and chunk_size."""
     small, large = _inputs(draw, 24, 3, 19, 1, ignored=(4,)), _inputs(draw, 70, 3, 37, 8, ignored=(0, 30, 31))
+    last = _Memory(draw.integer(0, 2**31))
     return [
-        Case(large, label="70 rows, chunk_size 8, forward", extra="memory"),
-        Case(large, label="70 rows, chunk_size 8, forward and backward", grads=(0, 1), extra="memory"),
-        Case(small, label="24 rows, chunk_size 1, forward and backward", grads=(0, 1), extra="memory"),
+        Case(large, label="70 rows, chunk_size 8, forward", extra=_Memory()),
+        Case(small, label="24 rows, chunk_size 1, forward and backward", grads=(0, 1), extra=_Memory()),
+        Case(large, label="70 rows, chunk_size 8, forward and backward", grads=(0, 1), extra=last),
     ]
 
 

@@ -9,6 +9,7 @@ from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.exercises.dpo_loss import WORKED, pair
 from course_utils.checks.observe import observe_call
 from course_utils.losses import dpo_metrics
+from course_utils.words import type_of
 
 _METRICS = ("chosen_reward", "rejected_reward", "margin", "accuracy")
 
@@ -20,14 +21,12 @@ def _observe_metrics(function, case):
         return seen
     result = seen["result"]
     if not isinstance(result, dict):
-        return {key: result for key in _METRICS} | {"form": f"a {type(result).__name__}, not a dict"}
+        return {key: result for key in _METRICS} | {"form": f"{type_of(result)}, not a dict"}
     missing = Missing(f"the key is missing; keys seen: {', '.join(map(str, result))}")
     found = {key: _as_number(result.get(key, missing)) for key in _METRICS}
     strange = [key for key in result if key not in _METRICS]
     kinds = [
-        f"{key} is a {type(result.get(key)).__name__}"
-        for key in _METRICS
-        if not isinstance(result.get(key), float)
+        f"{key} is {type_of(result.get(key))}" for key in _METRICS if not isinstance(result.get(key), float)
     ]
     found["form"] = "; ".join(kinds + [f"unexpected key {key!r}" for key in strange]) or "four Python floats"
     return found | {"inputs": seen["inputs"]}

@@ -28,7 +28,7 @@ def _observe_step(function, case):
     given, batch = case.extra, copy.deepcopy(case.args[0])
     before = dict(zip(("embedding", "head", "bias"), given["reference"], strict=True))
     weights = given["policy"], given["reference"]
-    how = given["optimizer"], given["dropout"], given["leftover"]
+    how = given["optimizer"], given["dropout"], given["leftover"], given["again"]
     try:
         seen = quietly(beside, function, one_step, *weights, batch, *how, case.kwargs)
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
@@ -43,10 +43,17 @@ def _observe_step(function, case):
         ),
         "reference mode": "train" if seen["reference trains"] else "eval",
         "inputs": changed_inputs((case.args, {}), ((seen["batch"],), {})).replace("argument 1", "the batch"),
+        # the above tells what is wrong, if this process is to be believed; these are numbers that follow from it
+        "afterwards": {
+            "logits of the policy, as it was left": detached(seen["logits"][0]),
+            "logits of the reference, as it was left": detached(seen["logits"][1]),
+        },
     }
 
 
-def _step_case(draw, lengths, label, optimizer="sgd", dropout=False, leftover=False, equal=False, **kwargs):
+def _step_case(
+    draw, lengths, label, optimizer="sgd", dropout=False, leftover=False, again=False, equal=False, **kwargs
+):
     batch = collate_preferences(draw_examples(draw, lengths, low=0, high=_VOCABULARY - 1), pad_id=0)
     policy = _weights(draw)
     extra = {
@@ -55,6 +62,7 @@ def _step_case(draw, lengths, label, optimizer="sgd", dropout=False, leftover=Fa
         "optimizer": optimizer,
         "dropout": dropout,
         "leftover": leftover,
+        "again": again,
     }
     # an answer may go through float32 somewhere: held to 1e-5, and to 4e-7 where a parameter is near 0
     return Case((batch,), kwargs, label, rtol=1e-5, scale=1e8, extra=extra)
@@ -310,8 +318,8 @@ TRAIN_STEP = Exercise(
         Part(
             "no gradient into the reference; reference and batch unchanged",
             1,
-            lambda draw: [_step_case(draw, _UNEQUAL, "three pairs")],
-            ("reference gradient", "reference weights", "inputs"),
+            lambda draw: [_step_case(draw, _EQUAL, "three pairs, two steps", again=True)],
+            ("reference gradient", "reference weights", "inputs", "afterwards"),
         ),
         Part(
             "the reference put, and left, in eval mode",
@@ -319,7 +327,7 @@ TRAIN_STEP = Exercise(
             lambda draw: [
                 _step_case(draw, _EQUAL, "two models with dropout, both in train mode before", dropout=True)
             ],
-            ("policy", "reference mode", "mode of the policy"),
+            ("policy", "reference mode", "mode of the policy", "afterwards"),
         ),
     ),
     misconceptions=(

@@ -15,6 +15,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import observe_call
 from course_utils.goodhart import early_stop, fit_overoptimisation, predicted_peak
+from course_utils.words import type_of
 
 # --- fit-overoptimisation: cases --------------------------------------------------------------
 
@@ -25,7 +26,7 @@ def _observe_fit(function, case):
     if "error" in seen:
         return seen
     result = seen["result"]
-    form = "two numbers" if isinstance(result, list) else f"a {type(result).__name__}"
+    form = "two numbers" if isinstance(result, list) else type_of(result)
     with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
         values = np.asarray(result, dtype=np.float64)
         if values.shape == (2,):
@@ -749,11 +750,7 @@ def _observe_stop(function, case):
     if "error" in seen:
         return seen
     result = seen["result"]
-    form = (
-        "an int"
-        if isinstance(result, Integral) and not isinstance(result, bool)
-        else f"a {type(result).__name__}"
-    )
+    form = "an int" if isinstance(result, Integral) and not isinstance(result, bool) else type_of(result)
     if isinstance(result, list) or result is None:
         kind = "None (is there a `return`?)" if result is None else f"{len(result)} things"
         words = Missing(f"{kind} where a position is wanted")

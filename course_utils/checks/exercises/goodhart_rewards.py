@@ -10,6 +10,7 @@ from course_utils.checks.observe import observe_call
 from course_utils.checks.verdicts import observe_on_simplex
 from course_utils.goodhart import pareto_front, robust_value
 from course_utils.reward_models import ensemble_reward
+from course_utils.words import type_of
 
 # --- ensemble-reward: cases -------------------------------------------------------------------
 
@@ -696,7 +697,7 @@ def _observe_front(function, case):
         return seen
     result = seen["result"]
     if not isinstance(result, torch.Tensor):
-        kind = "None (is there a `return`?)" if result is None else f"a {type(result).__name__}"
+        kind = "None (is there a `return`?)" if result is None else type_of(result)
         words = Missing(f"{kind} where a bool tensor is wanted")
         return seen | {"result": words, "dtype": words}
     if result.dim() == 1 and bool(((result == 0) | (result == 1)).all()):

@@ -6,6 +6,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import observe_call
 from course_utils.constitution import revise
+from course_utils.words import type_of
 
 # After so many questions a principle gives up: rounds that never end must not hang a notebook.
 _PATIENCE = 1000
@@ -38,7 +39,7 @@ def _observe_revision(function, case):
             "inputs": seen["inputs"],
         }
     if not isinstance(result, list) or len(result) != 2:
-        kind = "None" if result is None else f"a {type(result).__name__}"
+        kind = "None" if result is None else type_of(result)
         words = Missing(f"{kind} where (text, trail) is wanted")
         return {"text": words, "trail": words, "inputs": seen["inputs"]}
     return {"text": result[0], "trail": result[1], "inputs": seen["inputs"]}

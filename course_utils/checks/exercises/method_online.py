@@ -10,6 +10,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import observe_call
 from course_utils.preferences import online_pairs
+from course_utils.words import type_of
 
 _NAMES = ("chosen_idx", "rejected_idx")
 
@@ -23,7 +24,7 @@ def _observe_pairs(function, case):
     result = seen["result"]
     tensor = isinstance(result, (torch.Tensor, np.ndarray))
     if not (tensor and result.ndim or isinstance(result, list)) or len(result) != 2:
-        kind = "one tensor" if tensor else "None" if result is None else f"a {type(result).__name__}"
+        kind = "one tensor" if tensor else "None" if result is None else type_of(result)
         kind = f"{len(result)} things" if isinstance(result, list) else kind
         words = Missing(f"{kind} where chosen_idx and rejected_idx are wanted")
         return {"result": words, "dtype": words, "inputs": seen["inputs"]}
@@ -38,7 +39,7 @@ def _observe_pairs(function, case):
 
 def _form(positions):
     if not isinstance(positions, torch.Tensor):
-        return f"of a {type(positions).__name__}, not of a tensor"
+        return f"of {type_of(positions)}, not of a tensor"
     axes = "" if positions.dim() == 1 else f" with {positions.dim()} axes"
     return str(positions.dtype).removeprefix("torch.") + axes
 

@@ -11,6 +11,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import observe_call
 from course_utils.policy_gradient import group_advantages, kl_estimators, ppo_loss
+from course_utils.words import type_of
 
 
 def tensor(*numbers):
@@ -810,7 +811,7 @@ def _observe_estimators(function, case):
     result, types = seen.pop("result"), seen.pop("dtype")
     seen.pop("gradient of argument 1", None)
     if not isinstance(result, dict):
-        lacking = Missing(f"a {type(result).__name__} where a dict with the keys k1, k2 and k3 is wanted")
+        lacking = Missing(f"{type_of(result)} where a dict with the keys k1, k2 and k3 is wanted")
         return seen | dict.fromkeys(_ESTIMATORS, lacking) | {"dtype": lacking}
     lacking = Missing(f"the key is missing; keys seen: {', '.join(map(str, result))}")
     if case.grads:  # of each by itself: in their sum one could make up for another

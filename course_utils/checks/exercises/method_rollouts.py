@@ -11,6 +11,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import dtypes, observe_call
 from course_utils.policy_gradient import gae, kl_shaped_rewards
+from course_utils.words import type_of
 
 # Responses within rows of 7 tokens: without a prompt, and with one. One has a single token, one fills its row.
 BEHIND = ((0, 4), (0, 7), (0, 1))
@@ -455,7 +456,7 @@ def _observe_pair(function, case):
     if isinstance(result, (list, tuple, torch.Tensor)) and not single and len(result) == 2:
         pair = [result[0], result[1]]
     else:
-        kind = "one tensor" if single else f"a {type(result).__name__}"
+        kind = "one tensor" if single else type_of(result)
         pair = [Missing(f"{kind} where two tensors, advantages and returns, are wanted")] * 2
     return dict(zip(_PAIR, pair, strict=True)) | {"dtype": dtypes(pair), "inputs": seen["inputs"]}
 

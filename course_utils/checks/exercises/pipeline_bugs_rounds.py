@@ -16,6 +16,7 @@ from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, observe_call, quietly
 from course_utils.checks.scripts import layers
 from course_utils.checks.scripts.calls import until_one_answers
+from course_utils.words import type_of
 
 # --- bug-07: a test repeated every week -------------------------------------------------------------
 
@@ -236,7 +237,7 @@ def _odd(week, of):
         return ""
     if isinstance(week, (int, np.integer)) and not isinstance(week, bool):
         return "" if 1 <= week <= of else f"{week}, which is no week"
-    return f"a {type(week).__name__} where a week or None is wanted"
+    return f"{type_of(week)} where a week or None is wanted"
 
 
 def _observe_alarm(function, case):

@@ -14,6 +14,7 @@ from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, quietly
 from course_utils.checks.scripts.service import failing, many_requests, two_requests
 from course_utils.checks.scripts.tokens import Tokens, cut, vocabulary
+from course_utils.words import type_of, with_article
 
 # --- bug-03: the answer cut out of the text by characters -------------------------------------------
 
@@ -319,7 +320,7 @@ def _two(function, prompts):
     elif seen["alone"]:
         words = "one answer is generated after the other"
     return {
-        "loop": words if not odd else f"a {type(odd[0]).__name__} came back, not an answer",
+        "loop": words if not odd else f"{type_of(odd[0])} came back, not an answer",
         "answers": answers if not odd else "not texts",
     }
 
@@ -327,7 +328,7 @@ def _two(function, prompts):
 def _failing(function, prompts):
     seen = beside(function, failing, prompts[0])
     if "error" in seen:
-        words = Missing(f"a {seen['error']} comes, which does not tell the model's error")
+        words = Missing(f"{with_article(seen['error'])} comes, which does not tell the model's error")
         return {"error of the model": "comes through" if seen["told"] else words}
     if seen["coroutine"]:
         return {"error of the model": Missing("a coroutine came back")}

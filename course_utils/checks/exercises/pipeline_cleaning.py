@@ -26,6 +26,7 @@ from course_utils.checks.exercises.pipeline_logs import (
 )
 from course_utils.checks.exercises.pipeline_users import FLAG_BIASED_USERS
 from course_utils.feedback.clean import STEPS, clean_feedback, flag_biased_users
+from course_utils.words import type_of
 
 __all__ = ["CLEAN_FEEDBACK", "FLAG_BIASED_USERS"]
 
@@ -61,13 +62,13 @@ def _reported(result):
     dropped = result.attrs.get("dropped")
     dropped = dropped.to_dict() if isinstance(dropped, pd.Series) else dropped
     if not isinstance(dropped, Mapping):
-        kind = "is missing" if dropped is None else f"is a {type(dropped).__name__}, not a dict"
+        kind = "is missing" if dropped is None else f"is {type_of(dropped)}, not a dict"
         return Missing(f'attrs["dropped"] of the result {kind}')
     counts = {}
     for step in STEPS:
         value = dropped.get(step, Fault(f'attrs["dropped"] has no {step!r}', "no count"))
         whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
-        wrong = Fault(f"{step!r} is a {type(value).__name__}, not a whole number", "no int")
+        wrong = Fault(f"{step!r} is {type_of(value)}, not a whole number", "no int")
         counts[step] = value if whole or isinstance(value, Missing) else wrong
     return counts
 

@@ -15,6 +15,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import changed_inputs, describe_error, observe_call, quietly
 from course_utils.evaluation import blind_comparison, win_rate
+from course_utils.words import type_of
 
 _COLUMNS = ("prompt", "response_1", "response_2")
 _SEEDS = 14
@@ -38,7 +39,7 @@ def _observe_sheet(function, case):
 
 def _sheet(sheet, prompts, a, b):
     if not isinstance(sheet, pd.DataFrame):
-        kind = "None (is there a `return`?)" if sheet is None else f"a {type(sheet).__name__}"
+        kind = "None (is there a `return`?)" if sheet is None else type_of(sheet)
         words = Missing(f"{kind} where a DataFrame is wanted")
         return {"columns": words, "rows": words, "key": words}
     more = len(sheet.columns) > len(_COLUMNS)
@@ -105,7 +106,7 @@ def _letters(sheet):
     key = sheet.attrs["key"]
     if isinstance(key, (list, tuple, np.ndarray, pd.Series)):
         return [str(k) if isinstance(k, np.str_) else k for k in key]
-    return Missing(f'attrs["key"] is a {type(key).__name__}, not a list')
+    return Missing(f'attrs["key"] is {type_of(key)}, not a list')
 
 
 def _observe_coins(function, case):
@@ -156,8 +157,12 @@ def _coin(keys, longer, earlier, content):
         }
         kind = next((k for k, order in kinds.items() if (keys[0] == order).all()), "one order")
         return f"{kind} whatever the seed"
-    if (keys == keys[:, :1]).all():
-        return "one coin for the whole sheet"
+    turned = keys != keys[0]
+    if (turned == turned[:, :1]).all():
+        if (keys == keys[:, :1]).all():
+            return "one coin for the whole sheet"
+        in_turn = (keys[0, 1:] != keys[0, :-1]).all()
+        return "a and b first in turn, from a coin" if in_turn else "a fixed order, or just its reverse"
     content = content.reshape(-1)
     if (
         len(set(content.tolist())) < rows
@@ -167,10 +172,11 @@ def _coin(keys, longer, earlier, content):
     if (keys[1:, :-1] == keys[:-1, 1:]).all() or (keys[1:, 1:] == keys[:-1, :-1]).all():
         return "a seed's coins are those of the seed beside it, moved by a row"
     means = keys.mean()
+    alike_by_chance = means**2 + (1 - means) ** 2
+    if abs((keys[:, 1:] == keys[:, :-1]).mean() - alike_by_chance) > 2.5 / math.sqrt(seeds * rows):
+        return "a row's coin depends on that of the row before"
     if abs(means - 0.5) > 2.5 / math.sqrt(seeds * rows):
         return "not a fair coin"
-    if abs((keys[:, 1:] == keys[:, :-1]).mean() - 0.5) > 2.5 / math.sqrt(seeds * rows):
-        return "a row's coin depends on that of the row before"
     if len(set(keys.sum(axis=1).tolist())) == 1:
         return "as often a as b in every sheet"
     if abs((keys == longer).mean() - 0.5) > 2.5 / math.sqrt(seeds * rows):
@@ -447,7 +453,25 @@ BLIND_COMPARISON = Exercise(
                     (i + random.Random(seed).getrandbits(1)) % 2 == 0 for i in range(len(p))
                 ]
             ),
-            "only the first row's order is drawn, or rows hang together; each row needs a coin of its own",
+            "only the first row's order is drawn, and the others follow in turn; each row needs a coin of its own",
+        ),
+        Misconception(
+            "pattern-turned",
+            _with_coins(
+                lambda p, a, b, seed: [
+                    (i % 7 in (0, 1, 3)) == (random.Random(seed).random() < 0.5) for i in range(len(p))
+                ]
+            ),
+            "every seed gives one and the same order, or its reverse; each row needs a coin of its own",
+        ),
+        Misconception(
+            "blocks-of-rows",
+            _with_coins(
+                lambda p, a, b, seed: [
+                    random.Random(f"{seed}/{i // 10}").random() < 0.5 for i in range(len(p))
+                ]
+            ),
+            "a row's order goes with that of the row before; each row needs a coin of its own",
         ),
         Misconception(
             "balanced",

@@ -15,6 +15,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.exercises.pipeline_logs import DOWN, INDEXES, UP, Fault, Log, listed, remembered, run
 from course_utils.feedback.format import kto_weights, to_kto, to_pairs
+from course_utils.words import type_of
 
 # --- to-kto ---------------------------------------------------------------------------------------
 
@@ -22,7 +23,7 @@ from course_utils.feedback.format import kto_weights, to_kto, to_pairs
 def _columns(result, names):
     """The rows of a Dataset as {name: list}, a `Missing` for a column that is not there; or a `Missing`."""
     if not isinstance(result, Dataset):
-        kind = "None (is there a `return`?)" if result is None else f"a {type(result).__name__}"
+        kind = "None (is there a `return`?)" if result is None else type_of(result)
         return Missing(f"{kind} where a datasets.Dataset is wanted")
     plain = result.with_format(None)
     missing = Missing(f"the column is missing; there are {', '.join(result.column_names)}")
@@ -899,7 +900,7 @@ def _observe_weights(function, case):
     try:
         desirable, undesirable = (float(weight) for weight in result)
     except (TypeError, ValueError, OverflowError):
-        kind = "None (is there a `return`?)" if result is None else f"a {type(result).__name__}"
+        kind = "None (is there a `return`?)" if result is None else type_of(result)
         words = Missing(f"{kind} where two numbers are wanted")
         return {"ratio": words, "one": words}
     ratio = desirable * case.args[0] / (undesirable * case.args[1]) if undesirable else math.inf

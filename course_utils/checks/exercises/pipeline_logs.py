@@ -12,6 +12,7 @@ import pandas as pd
 
 from course_utils.checks.compare import Missing
 from course_utils.checks.observe import describe_error, quietly
+from course_utils.words import type_of
 
 UP, DOWN = "thumbs_up", "thumbs_down"
 INDEXES = ("plain", "repeated", "falling", "words", "shuffled")
@@ -146,7 +147,7 @@ def _gone(value):
 def kept_places(frame, result):
     """The rows of `frame` that stand in `result`, as positions in its order, found by their timestamps; or a `Missing`."""
     if not isinstance(result, pd.DataFrame):
-        kind = "None (is there a `return`?)" if result is None else f"a {type(result).__name__}"
+        kind = "None (is there a `return`?)" if result is None else type_of(result)
         return Missing(f"{kind} where a DataFrame is wanted")
     if "timestamp" not in result.columns:
         return Missing("the column 'timestamp' is missing")

@@ -12,6 +12,7 @@ import torch
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import describe_error, observe_call, quietly
 from course_utils.serving.monitor import detect_failures, p95
+from course_utils.words import type_of
 
 _NAMES = ("length_explosion", "repetition", "safety_spike", "feedback_drop")
 
@@ -34,7 +35,7 @@ def _observe_failures(function, case):
 
 def _reported(found):
     if not isinstance(found, (list, tuple, np.ndarray, pd.Series, pd.Index)):
-        kind = "None (is there a `return`?)" if found is None else f"a {type(found).__name__}"
+        kind = "None (is there a `return`?)" if found is None else type_of(found)
         return dict.fromkeys((*_NAMES, "list"), f"{kind}, not a list")
     names = [str(name) for name in found]
     seen = {name: "reported" if name in names else "not reported" for name in _NAMES}

@@ -308,6 +308,11 @@ ASSIGN_VARIANT = Exercise(
             "the places are too coarse: with hundredths a share of 0.002 gives 1 %; thousandths at least are wanted",
         ),
         Misconception(
+            "hundredths-one-too-many",
+            _when(lambda u, s, salt: _hundredths(u, s, salt) <= s * 100),
+            "with hundredths and ≤ a share of 0 treats 1 %, and every other share a hundredth too many: the place must lie below the share, and thousandths at least are wanted",
+        ),
+        Misconception(
             "share-cut-to-percent",
             _when(lambda u, s, salt: _hundredths(u, s, salt) < int(s * 100)),
             "the share is cut or rounded to whole percent: 0.002 gives nobody",

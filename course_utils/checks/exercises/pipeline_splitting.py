@@ -26,6 +26,7 @@ from course_utils.checks.exercises.pipeline_logs import (
 )
 from course_utils.checks.scripts.another_process import in_another_process, with_another_hash
 from course_utils.feedback.split import SIDES, connected_groups, split_feedback
+from course_utils.words import type_of
 
 _WIDTH = 0.1
 
@@ -115,7 +116,7 @@ def _with_another_hash(function, args, kwargs):
 def _places(frame, result):
     """The rows of each side, as positions in the frame given; or a `Missing`."""
     if not isinstance(result, dict):
-        kind = "None (is there a `return`?)" if result is None else f"a {type(result).__name__}"
+        kind = "None (is there a `return`?)" if result is None else type_of(result)
         return Missing(f"{kind} where a dict of frames is wanted")
     places = {}
     for side in SIDES:

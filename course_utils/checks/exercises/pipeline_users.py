@@ -19,6 +19,7 @@ from course_utils.checks.exercises.pipeline_logs import (
     run,
 )
 from course_utils.feedback.clean import flag_biased_users
+from course_utils.words import type_of
 
 # --- how an answer is looked at ------------------------------------------------
 
@@ -31,16 +32,14 @@ def _observe_flags(function, case):
     frame = case.args[0]
     rows = list(zip(listed(frame["user_id"]), listed(frame["feedback"]), strict=True))
     votes, ups = Counter(user for user, _ in rows), Counter(user for user, verdict in rows if verdict == UP)
-    kind = type(result).__name__
+    kind = type_of(result)
     seen = {
-        "kind": "a set"
-        if isinstance(result, (set, frozenset))
-        else Missing(f"a {kind} where a set is wanted")
+        "kind": "a set" if isinstance(result, (set, frozenset)) else Missing(f"{kind} where a set is wanted")
     }
     seen["inputs"] = inputs
     flagged = _ids(result)
     if flagged is None:
-        words = "None (is there a `return`?)" if result is None else f"a {kind}"
+        words = "None (is there a `return`?)" if result is None else kind
         return seen | {"result": Missing(f"{words} where a set of user ids is wanted")}
     if strange := [user for user in flagged if user not in votes]:
         return seen | {"result": Missing(f"{strange[0]!r} is no user id of the frame")}

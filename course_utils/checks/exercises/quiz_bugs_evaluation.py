@@ -12,6 +12,7 @@ from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded, number
 from course_utils.checks.observe import quietly
+from course_utils.words import type_of
 
 # --- bug-22: both orders, and no one turned the verdict ---------------------------------------------
 
@@ -316,7 +317,7 @@ def _observe_correct(function, case):
     result = quietly(function, *case.args)
     if isinstance(result, (bool, np.bool_)):
         return {"result": bool(result)}
-    return {"result": Missing(f"a {type(result).__name__} came back, True or False is wanted")}
+    return {"result": Missing(f"{type_of(result)} came back, True or False is wanted")}
 
 
 def _correct_cases(draw):

@@ -11,6 +11,7 @@ import torch
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Exercise, Misconception, Part
 from course_utils.checks.observe import describe_error, quietly
+from course_utils.words import type_of
 
 # What each verdict asserts, for the student who gives it where it does not hold.
 VERDICTS = {
@@ -112,8 +113,9 @@ def answering(verdict, figure=None):
 def observe_claim(function, case):
     """What an answer says: "form", "verdict" (lower case) and "figure" (a float).
 
-    A list will do for a tuple, and the verdict alone where no figure is asked for. Where none is asked
-    for, a figure is not looked at.
+    A list will do for a tuple. Where no figure is asked for, the verdict alone will do as well: the None that would go
+    with it says nothing, and an answer is judged by what it says; nor is a figure looked at there. Where one is asked
+    for, the verdict alone has no figure, and earns what the verdict earns.
     """
     try:
         answer = quietly(function)
@@ -141,8 +143,7 @@ def _verdict(given):
         return Missing(
             f"no verdict (is there a `return`?); return a verdict, one of {names}, and a figure or None"
         )
-    kind = type(given).__name__
-    return Missing(f"the verdict is a {kind}; write a word in quotes, one of {names}")
+    return Missing(f"the verdict is {type_of(given)}; write a word in quotes, one of {names}")
 
 
 def _figure(given):
@@ -151,8 +152,7 @@ def _figure(given):
     if isinstance(given, (torch.Tensor, np.ndarray)) and math.prod(given.shape) == 1:
         given = given.item()
     if isinstance(given, (str, bool, complex)) or not hasattr(given, "__float__"):
-        kind = type(given).__name__
-        return Missing(f"the figure is a {kind}; return a plain number, without its unit")
+        return Missing(f"the figure is {type_of(given)}; return a plain number, without its unit")
     try:
         value = float(given)
     except (TypeError, ValueError, OverflowError):

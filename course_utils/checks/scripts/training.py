@@ -52,36 +52,60 @@ def _adam(parameters):
     return optimizer
 
 
-def one_step(function, weights, reference_weights, batch, optimizer, dropout, leftover, kwargs):
-    """One call of a training step on fresh models: the loss, and what became of policy, reference and batch."""
+def one_step(function, weights, reference_weights, batch, optimizer, dropout, leftover, again, kwargs):
+    """One call of a training step on fresh models: the loss, and what became of policy, reference and batch.
+
+    What became of models and batch shows in numbers too, for whoever does not take this process's word: in the
+    logits of both models at the end. With `again` after a second step, with an optimiser that holds the
+    reference's parameters as well, so that it moves the reference where there is a gradient.
+    """
     policy, reference = Model(weights, dropout), Model(reference_weights, dropout)
     optimizer = {"sgd": _sgd, "adam": _adam}[optimizer](policy.parameters())
+    if again:
+        optimizer.add_param_group({"params": list(reference.parameters())})
     reference.train(dropout)
     if leftover:
         for parameter in policy.parameters():
             parameter.grad = torch.full_like(parameter, 3.0)
     loss = function(policy, reference, batch, optimizer, **kwargs)
+    after = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    if again:
+        function(policy, reference, batch, optimizer, **kwargs)
     gradients = [p.grad for p in reference.parameters() if p.grad is not None]
+    with torch.no_grad():
+        inputs = batch["input_ids"], batch["attention_mask"]
+        logits = [model(inputs[0], attention_mask=inputs[1]).logits for model in (policy, reference)]
     return {
         "loss": loss,
-        "policy": dict(policy.state_dict()),
+        "policy": after,
         "policy trains": all(m.training for m in policy.modules()),
         "reference": dict(reference.state_dict()),
         "reference trains": any(m.training for m in reference.modules()),
         "reference gradient": any(bool(g.any()) for g in gradients),
         "batch": batch,
+        "logits": logits,
     }
 
 
 def updates(function, weight, states, actions, advantages, rate, kwargs):
-    """Several updates of a linear policy: its weights afterwards, and the rollouts."""
+    """Several updates of a linear policy: its weights afterwards, and the rollouts.
+
+    Whether the policy itself came back, and the rollouts are as they were, shows in numbers too: in the weights after
+    as many updates again, of what came back and on the same rollouts.
+    """
     policy = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False).double()
     with torch.no_grad():
         policy.weight.copy_(weight)
     optimizer = torch.optim.SGD(policy.parameters(), lr=rate)
     result = function(policy, states, actions, advantages, optimizer, **kwargs)
+    came_back = isinstance(result, torch.nn.Module)
+    weights = result.weight.detach().clone() if came_back else None
+    same, rollouts = result is policy, [tensor.clone() for tensor in (states, actions, advantages)]
+    if came_back:
+        function(result, states, actions, advantages, optimizer, **kwargs)
     return {
-        "weights": result.weight if isinstance(result, torch.nn.Module) else None,
-        "same": result is policy,
-        "rollouts": [states, actions, advantages],
+        "weights": weights,
+        "same": same,
+        "rollouts": rollouts,
+        "again": result.weight.detach() if came_back else None,
     }

@@ -27,6 +27,12 @@ def usage(pid):
     }
 
 
+def address_space(pid):
+    """Bytes of address space of the process `pid` (or "self"), which is what RLIMIT_AS counts; 0 where it has ended."""
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return int(fields[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def own_memory(pid):
     """Bytes of the process `pid` and all below it, each shared page divided among those that share it.
 
