@@ -23,6 +23,7 @@ def _script(source, name):
         "with_another_hash": lambda function, calls: [function(*args, **kwargs) for args, kwargs in calls],
         "in_another_process": lambda *given: None,
         "rounds_of": lambda function, plan, size: (rounds := script(function, plan, size))[:-1] + rounds[-2:-1],
+        "two_requests": lambda *given: script(*given) | {"on the loop": False, "blocked": False, "alone": False},
         "gap": lambda *given: script(*given) | {"waited": False},
     }.get(name, script)
 
@@ -78,6 +79,30 @@ def verifier_gap(program, visible_tests, hidden_tests, timeout=1.0):
     shares = [sum(passed(*t) for t in tests) / len(tests) for tests in (visible_tests, hidden_tests)]
     return shares[0] - shares[1]
 """
+CHAT = """
+import asyncio, threading
+
+async def chat(prompt, generate):
+    return {}
+"""
+LOCKED = """
+import asyncio, threading
+
+lock = threading.Lock()
+
+def locked(prompt, generate):
+    with lock:
+        return generate(prompt)
+
+async def chat(prompt, generate):
+    return await asyncio.to_thread(locked, prompt, generate)
+"""
+OTHER_THREADS = """
+import itertools, threading
+threading.get_ident = itertools.count().__next__
+threading.Event.wait = lambda self, timeout=None: True
+threading.Barrier.wait = lambda self, timeout=None: 0
+"""
 SHA = 'int(hashlib.sha256(f"{salt}|{user_id}".encode()).hexdigest(), 16) / 16**64'
 # {what: (exercise, cell, a word of the part that it must not earn, None where all is right)}
 ANSWERS = {
@@ -87,6 +112,10 @@ ANSWERS = {
     "streams by number": ("bug-18", FIXED, None),
     "the order of a set": ("split-feedback", SPLIT.replace("ORDER", "list(set(groups))"), "same split"),
     "the order of a dict": ("split-feedback", SPLIT.replace("ORDER", "list(dict.fromkeys(groups))"), None),
+    "on the loop": ("bug-06", CHAT.format("generate(prompt)"), "go on meanwhile"),
+    "on the loop, another patch": ("bug-06", CHAT.format("generate(prompt)") + OTHER_THREADS, "go on meanwhile"),
+    "one after the other": ("bug-06", LOCKED, "go on meanwhile"),
+    "in threads": ("bug-06", CHAT.format("await asyncio.to_thread(generate, prompt)"), None),
     "waiting for the end": ("overfit-verifier", WAITING, "is stopped"),
 }  # fmt: skip
 

@@ -6,13 +6,13 @@ import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from course_utils.checks.beside import beside
+from course_utils.checks.beside import beside, ours
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug
 from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, quietly
-from course_utils.checks.scripts.service import failing, many_requests, two_requests
+from course_utils.checks.scripts.service import failing, many_requests, together, two_requests
 from course_utils.checks.scripts.tokens import Tokens, cut, vocabulary
 from course_utils.words import type_of, with_article
 
@@ -319,10 +319,22 @@ def _two(function, prompts):
         words = "the event loop waits for the model's thread, and other requests wait"
     elif seen["alone"]:
         words = "one answer is generated after the other"
+    elif not ours(function) and not _come_together(function, prompts):
+        words = "the model holds up the event loop, or the other request"
     return {
         "loop": words if not odd else f"{type_of(odd[0])} came back, not an answer",
         "answers": answers if not odd else "not texts",
     }
+
+
+def _come_together(function, prompts):
+    """Whether a function that is elsewhere gets answers that only come where nothing waits for anything; for what
+    beside it was noticed can be forged there."""
+    try:
+        with function.apart() as (inside, _):
+            return beside(inside, together, prompts) == [f"answer to {prompt}" for prompt in prompts]
+    except Exception:  # no answer, and the end of that process
+        return False
 
 
 def _failing(function, prompts):

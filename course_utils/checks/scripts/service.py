@@ -78,6 +78,29 @@ def two_requests(function, prompts, patience):
     }
 
 
+def together(function, prompts):
+    """The answers to requests that come together, of a model that answers none before all are under way and the loop
+    has gone on meanwhile: where one of the two never comes, neither does this."""
+    entered, gone_on = [], []
+
+    def generate(prompt):
+        entered.append(prompt)
+        while len(entered) < len(prompts) or not gone_on:
+            pass  # nothing here that another could have changed: a clock, a lock, the number of a thread
+        return f"answer to {prompt}"
+
+    async def go_on():
+        while not entered:
+            await asyncio.sleep(0.002)
+        gone_on.append(True)
+
+    async def run():
+        asked = [function(prompt, generate) for prompt in prompts]
+        return (await asyncio.gather(go_on(), *asked))[1:]
+
+    return list(_in_a_thread(run))
+
+
 def failing(function, prompt):
     """What comes of a model that raises: {"error", "told"}, or {"returned", "coroutine"}."""
     return _in_a_thread(lambda: _failing(function, prompt))
