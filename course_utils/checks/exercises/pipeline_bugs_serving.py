@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import functools
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -338,10 +339,15 @@ def _come_together(function, prompts):
 
 
 def _failing(function, prompts):
-    seen = beside(function, failing, prompts[0])
+    trouble = f"out of memory ({secrets.token_hex(8)})"  # known to no one who is not told
+
+    def generate(prompt):
+        raise RuntimeError(trouble)
+
+    seen = beside(function, failing, prompts[0], generate)
     if "error" in seen:
         words = Missing(f"{with_article(seen['error'])} comes, which does not tell the model's error")
-        return {"error of the model": "comes through" if seen["told"] else words}
+        return {"error of the model": "comes through" if trouble in seen["told"] else words}
     if seen["coroutine"]:
         return {"error of the model": Missing("a coroutine came back")}
     return {"error of the model": Missing(f"{seen['returned']!r} came back, as if nothing had happened")}
@@ -349,13 +355,19 @@ def _failing(function, prompts):
 
 def _asking(function, prompts):
     """Many requests at a time, the same question twice one after the other, and an answer that takes its time."""
-    answers = beside(function, many_requests, prompts)
+    given = {}
+
+    def answer(prompt):
+        given.setdefault(prompt, []).append(f"answer {secrets.token_hex(8)} to {prompt}")
+        return given[prompt][-1]
+
+    answers = beside(function, many_requests, prompts, answer)
     if answers is None:
         return {"asked": Fault("an answer that takes 0.3 seconds was cut off; models take longer", "cut off")}
     if not all(isinstance(answer, str) for answer in answers):
         return {"asked": Fault("not texts", "not texts")}
     first, again = answers[:-1], answers[-1]
-    own = [f"answer 1 to {prompt}" for prompt in prompts]
+    own = [given.get(prompt, [None])[0] for prompt in prompts]
     if again == first[-1]:
         words = "asked the same again, it gave the old answer without asking the model"
         return {"asked": Fault(words, "remembered")}
