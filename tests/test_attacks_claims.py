@@ -7,6 +7,7 @@ says what the answer *did* is as a right one would have it. The numbers are thos
 import copy
 
 import pytest
+import torch
 from inner import inner
 
 from course_utils.checks import catalogue
@@ -26,18 +27,52 @@ def forged_step(given, said):
     return said | {"policy trains": True, "reference trains": False, "reference gradient": False}
 
 
-FORGERIES = {"one_step": forged_step}
-CLAIMS = [
-    ("train-step", name)
-    for name in (
-        "reference-gradient",
-        "reference-follows",
-        "batch-changed",
-        "mode-restored",
-        "policy-left-in-eval",
-        "reference-not-eval",
-    )
-]
+def forged_updates(given, said):
+    return said | {"same": True, "rollouts": list(given[1:4])}
+
+
+def forged_exports(given, said):
+    layers = {name: list(parts[:3]) for name, parts in given[0].items()}
+    return said | {"layers": layers, "graph": False, "first, later": said["first, after the second"]}
+
+
+def _copy_comes_back(policy, *given, **kwargs):
+    return copy.deepcopy(EXERCISES["bug-15"].reference(policy, *given, **kwargs))
+
+
+def _rollouts_changed(policy, states, actions, advantages, optimizer, **kwargs):
+    result = EXERCISES["bug-15"].reference(policy, states, actions, advantages, optimizer, **kwargs)
+    advantages *= 0.5
+    return result
+
+
+def _all_at_once_unseen(model, micro_batches):
+    """All graphs are alive at once, but torch says of all but the first that there is none."""
+    real, answers = torch.is_grad_enabled, iter([True])
+    torch.is_grad_enabled = lambda: next(answers, False)
+    try:
+        return wrong("bug-13", "at-once")(model, micro_batches)
+    finally:
+        torch.is_grad_enabled = real
+
+
+FORGERIES = {"one_step": forged_step, "updates": forged_updates, "exported": forged_exports}
+STEP = (
+    "reference-gradient",
+    "reference-follows",
+    "batch-changed",
+    "mode-restored",
+    "policy-left-in-eval",
+    "reference-not-eval",
+)
+CLAIMS = {
+    **{("train-step", name): wrong("train-step", name) for name in STEP},
+    **{("bug-21", name): wrong("bug-21", name) for name in ("adapter-zeroed", "graph", "shared-if-zero")},
+    ("bug-15", "a copy comes back"): _copy_comes_back,
+    ("bug-15", "rollouts changed"): _rollouts_changed,
+    ("bug-13", "at-once"): wrong("bug-13", "at-once"),
+    ("bug-13", "at once, unseen"): _all_at_once_unseen,
+}
 
 
 @pytest.fixture
@@ -59,7 +94,7 @@ def forging(monkeypatch):
 
 @pytest.mark.parametrize(("exercise", "name"), CLAIMS)
 def test_what_is_said_of_an_answer_earns_nothing(forging, exercise, name):
-    report = judge(EXERCISES[exercise], inner(wrong(exercise, name)), seed=7, reveal=False)
+    report = judge(EXERCISES[exercise], inner(CLAIMS[exercise, name]), seed=7, reveal=False)
     assert report.points < report.max_points
 
 

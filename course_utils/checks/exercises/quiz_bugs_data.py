@@ -530,7 +530,7 @@ def _observe_merged(function, case):
     seen = quietly(beside, function, exported, case.args[0])
     if seen is None:
         words = Missing("not a dict of tensors")
-        return dict.fromkeys(("exports", "layers", "later", "graph"), words)
+        return dict.fromkeys(("exports", "third", "layers", "later", "graph", "fourth"), words)
     changed = [
         f"{name}.{part}"
         for name, parts in case.args[0].items()
@@ -542,8 +542,10 @@ def _observe_merged(function, case):
     return {
         "exports": {key: seen[key] for key in ("first", "second", "first, after the second")},
         "layers": Missing(f"changed by the export: {', '.join(changed)}") if changed else "unchanged",
+        "third": {"an export after training went on": seen["third"]},
         "later": Missing("what was exported changes when training goes on") if moved else "fixed",
         "graph": Missing("the exported tensors hang on the training graph") if seen["graph"] else "none",
+        "fourth": {"an export after what was exported was changed": seen["fourth"]},
     }
 
 
@@ -564,8 +566,8 @@ BUG_21 = find_the_bug(
     "merged_weights",
     merged_weights,
     (
-        Part("two exports, one after the other; layers as they were", 2, _layer_cases, ("exports", "layers")),
-        Part("fixed when training goes on, no graph", 1, _layer_cases, ("later", "graph")),
+        Part("two exports, one after the other; layers as they were", 2, _layer_cases, ("exports", "layers", "third")),
+        Part("fixed when training goes on, no graph", 1, _layer_cases, ("later", "graph", "fourth")),
     ),
     (
         ("copied-afterwards", _merged_then_copied, "what is returned is a copy now, but made of weights that had been changed before"),

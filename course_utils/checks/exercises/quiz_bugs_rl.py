@@ -332,6 +332,7 @@ def _observe_updates(function, case):
         "inputs": "unchanged"
         if same(given, seen["rollouts"])
         else "the rollouts were changed by your function; work on copies",
+        "again": {"weights after as many updates again, of what came back": seen["again"]},
     }
 
 
@@ -357,7 +358,7 @@ BUG_15 = find_the_bug(
     ppo_updates,
     (
         Part("weights after the updates", 2.5, _ppo_cases, ("weights",)),
-        Part("the policy itself comes back, rollouts unchanged", 0.5, _ppo_cases, ("policy", "inputs")),
+        Part("the policy itself comes back, rollouts unchanged", 0.5, _ppo_cases, ("policy", "inputs", "again")),
     ),
     (
         ("epoch-before", _ppo_behind, "the ratio is against the policy of the epoch before; against the one that drew the actions is wanted"),

@@ -3,31 +3,44 @@
 import torch
 
 
-class _TokenLosses(torch.nn.Module):
-    """A model whose token losses are (x·w)²; notes how many graphs are alive at once."""
+class _Asked(torch.autograd.Function):
+    """Token losses that are asked for, and so is their gradient."""
 
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = torch.nn.Parameter(weight.clone())
-        self.alive = self.most = 0
-
-    def forward(self, batch):
-        losses = (batch["x"] @ self.weight) ** 2
-        if losses.requires_grad:
-            self.alive += 1
-            self.most = max(self.most, self.alive)
-            losses.register_hook(self._done)
+    @staticmethod
+    def forward(ctx, weight, x, losses_of, gradient_of, kept):
+        number, losses = losses_of(x, kept)
+        ctx.asked = gradient_of, number
         return losses
 
-    def _done(self, gradient):
-        self.alive -= 1
+    @staticmethod
+    def backward(ctx, upstream):
+        gradient_of, number = ctx.asked
+        return gradient_of(number, upstream), None, None, None, None
 
 
-def accumulated(function, weight, batches):
-    """What a function of (model, micro-batches) returned, the gradient it filled in, the graphs alive at once."""
-    model = _TokenLosses(weight)
+class _TokenLosses(torch.nn.Module):
+    """A model whose numbers are not here: whoever has them sees how many graphs are alive at once."""
+
+    def __init__(self, weight, losses_of, gradient_of):
+        super().__init__()
+        self.weight = torch.nn.Parameter(weight.clone())
+        self.asked = losses_of, gradient_of
+
+    def forward(self, batch):
+        return _Asked.apply(self.weight, batch["x"], *self.asked, torch.is_grad_enabled())
+
+
+def accumulated(function, weight, batches, losses_of, gradient_of):
+    """What a function of (model, micro-batches) returned, the gradient it filled in, and the micro-batches.
+
+    Args:
+        weight: what stands for the model's weight, of its shape.
+        losses_of: from features, and whether a graph is kept, to (a number, the token losses).
+        gradient_of: from that number and the gradient of the losses to the weight's gradient.
+    """
+    model = _TokenLosses(weight, losses_of, gradient_of)
     loss = function(model, batches)
-    return {"loss": loss, "gradient": model.weight.grad, "most": model.most, "batches": batches}
+    return {"loss": loss, "gradient": model.weight.grad, "batches": batches}
 
 
 class Layer(torch.nn.Module):
@@ -41,27 +54,48 @@ class Layer(torch.nn.Module):
 
 
 def exported(function, parts):
-    """Two exports in a row, the first one after the second and after a change of the layers; None for no tensors."""
+    """Exports in a row, the first one after the second and after a change of the layers; None for no tensors.
+
+    What an export did shows in numbers too, in later ones: in the third, after the layers were changed, what it did to
+    them; in the fourth, after what was exported was changed and a step was made along its gradients, what they share.
+    """
     layers = {name: Layer(*of_one) for name, of_one in parts.items()}
     first = function(layers)
     if not isinstance(first, dict) or not all(isinstance(t, torch.Tensor) for t in first.values()):
         return None
-    kept = {name: tensor.detach().clone() for name, tensor in first.items()}
+    kept = _copies(first)
     graph = any(tensor.requires_grad for tensor in first.values())
-    second = {name: tensor.detach().clone() for name, tensor in function(layers).items()}
+    second = _copies(function(layers))
     after = {
         name: [getattr(layer, part).detach().clone() for part in ("weight", "lora_A", "lora_B")]
         for name, layer in layers.items()
     }
-    before = {name: tensor.detach().clone() for name, tensor in first.items()}
-    with torch.no_grad():
-        for layer in layers.values():  # training goes on
-            for parameter in layer.parameters():
-                parameter += 1.0
+    before = _copies(first)
+    if graph:  # before the layers change: a graph that is out of date cannot be followed
+        sum(tensor.sum() for tensor in first.values() if tensor.requires_grad).backward()
+    _train(layers)
+    later, third = _copies(first), _copies(function(layers))
+    for tensor in first.values():
+        tensor.detach().add_(1.0)
+    _train(layers, by_gradients=True)
     return {
-        "first": kept, "second": second, "first, after the second": before, "first, later": first,
-        "layers": after, "graph": graph,
+        "first": kept, "second": second, "first, after the second": before, "first, later": later,
+        "third": third, "fourth": _copies(function(layers)), "layers": after, "graph": graph,
     }  # fmt: skip
+
+
+def _copies(tensors):
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+@torch.no_grad()
+def _train(layers, by_gradients=False):
+    """Training goes on: by 1, and by the gradients where there are any."""
+    for layer in layers.values():
+        for parameter in layer.parameters():
+            parameter += 1.0
+            if by_gradients and parameter.grad is not None:
+                parameter -= parameter.grad
 
 
 class _Policy(torch.nn.Linear):

@@ -88,14 +88,24 @@ def one_step(function, weights, reference_weights, batch, optimizer, dropout, le
 
 
 def updates(function, weight, states, actions, advantages, rate, kwargs):
-    """Several updates of a linear policy: its weights afterwards, and the rollouts."""
+    """Several updates of a linear policy: its weights afterwards, and the rollouts.
+
+    Whether the policy itself came back, and the rollouts are as they were, shows in numbers too: in the weights after
+    as many updates again, of what came back and on the same rollouts.
+    """
     policy = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False).double()
     with torch.no_grad():
         policy.weight.copy_(weight)
     optimizer = torch.optim.SGD(policy.parameters(), lr=rate)
     result = function(policy, states, actions, advantages, optimizer, **kwargs)
+    came_back = isinstance(result, torch.nn.Module)
+    weights = result.weight.detach().clone() if came_back else None
+    same, rollouts = result is policy, [tensor.clone() for tensor in (states, actions, advantages)]
+    if came_back:
+        function(result, states, actions, advantages, optimizer, **kwargs)
     return {
-        "weights": result.weight if isinstance(result, torch.nn.Module) else None,
-        "same": result is policy,
-        "rollouts": [states, actions, advantages],
+        "weights": weights,
+        "same": same,
+        "rollouts": rollouts,
+        "again": result.weight.detach() if came_back else None,
     }
