@@ -39,6 +39,10 @@ ODD = {
     "a wide integer": 10**400,
     "equal to all": Yes(),
     "an odd dict": {(1, 2): None, None: "x"},
+    "an empty row": [(), []],
+    "a text and a list": ("x", []),
+    "a row of lists": [([], [], [])],
+    "one word for all": "control",
 }
 
 

@@ -155,6 +155,23 @@ def test_canvas_and_moodle_get_final_grades_with_names(graded):
     assert {row[3]: row[-1] for row in rows_of(folder / "waiting.csv")[2:]}["ben"] == ""
 
 
+def test_a_name_is_no_formula(graded):
+    folder = graded[0]
+    names = ["=cmd|' /C calc'!A0", "@SUM(1)", "+1+cmd", "-2+3", "\t=1", "＝1+1"]
+    files = [folder / "canvas.csv", folder / "moodle.csv"]
+    with Gradebook(f"sqlite:///{folder}/gradebook.db", "beyond-rlhf") as book:
+        for name in names:
+            book.add_student(name, first_name=name, last_name=name, email=name, lms_user_id=name)
+        book.add_student("+49 170 1", first_name="Jean-Luc", last_name="O'Neill")
+        for kind, file in zip((Canvas, Moodle), files, strict=True):
+            kind(to=str(file)).export(book)
+        for name in [*names, "+49 170 1"]:
+            book.remove_student(name)
+    cells = {cell for file in files for row in rows_of(file) for cell in row}
+    assert {cell for cell in cells if cell[:1] in "=@+-\t＝" and cell} == {"+49 170 1"}
+    assert {"Jean-Luc", *("'" + name for name in names)} <= cells
+
+
 def test_a_roster_of_canvas_is_read_and_a_bad_one_named(tmp_path):
     file = tmp_path / "roster.csv"
     file.write_text(

@@ -200,3 +200,31 @@ def test_without_a_sandbox_the_same_session(tmp_path):
         assert session.run_cell("import course_utils.losses").error.startswith("ImportError")
         with pytest.raises(SessionEnded, match="took more than"):
             session.run_cell("while True: pass", seconds=0.3)
+
+
+def test_a_course_that_lies_in_what_is_bound_is_covered_under_every_name(tmp_path):
+    usr, libraries = tmp_path / "usr", tmp_path / "usr/local/lib/python3/site-packages"
+    for folder in (
+        libraries / "course_utils",
+        usr / "src/course/course_utils",
+        tmp_path / "home/course_utils",
+    ):
+        folder.mkdir(parents=True)
+    (tmp_path / "python").symlink_to(usr / "local")
+    seen = {str(usr): "/usr", str(tmp_path / "python"): "/opt/python", str(libraries): "/opt/site-packages"}
+    courses = [usr / "src/course", usr / "src/course/course_utils", tmp_path / "home/course_utils"]
+    assert bubblewrap.hidden(seen, courses) == [
+        "/opt/python/lib/python3/site-packages/course_utils",
+        "/opt/site-packages/course_utils",
+        "/usr/local/lib/python3/site-packages/course_utils",
+        "/usr/src/course",
+    ]
+
+
+def test_what_covers_a_course_is_empty_and_cannot_be_written(tmp_path, monkeypatch):
+    require_sandbox()
+    monkeypatch.setattr(bubblewrap, "hidden", lambda seen, courses: ["/usr/share"])
+    with Zygote(package.build(tmp_path / "student"), preload=()) as zygote, zygote.session() as session:
+        result = session.run_cell("import os\nprint(os.listdir('/usr/share'))\nopen('/usr/share/left', 'w')")
+    assert result.outputs[0]["text"] == "[]\n"
+    assert "Read-only file system" in result.error

@@ -137,6 +137,8 @@ def _tensor(expected, seen, rtol, atol, where, key, reveal):
         return _gradient(expected, seen, rtol, where, key, reveal)
     if not isinstance(seen, torch.Tensor):
         return f"{where}{_kind(seen)} where a tensor is wanted"
+    if seen.layout != torch.strided or seen.is_meta:
+        return f"{where}a tensor without plain numbers ({'meta' if seen.is_meta else str(seen.layout)[6:]})"
     if seen.shape != expected.shape:
         return f"{where}shape {tuple(seen.shape)}, wanted {tuple(expected.shape)}"
     if expected.dtype == torch.bool or not expected.is_floating_point():

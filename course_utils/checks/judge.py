@@ -152,13 +152,23 @@ def _judge_part(exercise, part, function, seed, reveal):
     message, outcomes = "", []
     for i, case in enumerate(_cases(exercise, part, seed)):
         expected = _own(exercise, exercise.reference, part, seed, i)
-        seen = exercise.observe(function, case)
+        seen = _observed(exercise, function, case)
         found = _first_difference(expected, seen, case, part.looks_at, reveal)
         outcomes.append(_Outcome(case, part, seed, i, seen, not found))
         if found:
             found = f"{case.label}: {found}" if case.label else found
             message = message or _by_name(found, exercise.reference)[:_MESSAGE]
     return Row(part.name, part.points, all(o.right for o in outcomes), message), outcomes
+
+
+def _observed(exercise, function, case):
+    """What a student's function does on a case; "odd" alone where it gave back what the observation cannot take apart."""
+    try:
+        return exercise.observe(function, case)
+    except (MemoryError, OSError):  # a fault of ours, never of the student
+        raise
+    except Exception as error:  # a result like no other; the reference's was looked at before
+        return {"odd": f"what came back cannot be looked at ({type(error).__name__})"}
 
 
 def _by_name(message, reference):
@@ -174,6 +184,8 @@ def _first_difference(expected, seen, case, looks_at, reveal=True):
         raise RuntimeError(f"the reference failed on {case.label!r}: {expected['error']}")
     if "error" in seen:
         return f"your function raised {seen['error']}"
+    if "odd" in seen:
+        return seen["odd"]
     for key in expected:
         if key.startswith(looks_at):
             found = difference(expected[key], seen.get(key), case, key, reveal)

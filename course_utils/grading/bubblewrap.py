@@ -7,8 +7,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import course_utils
+
 # Where things lie inside. dill, with which datasets hashes a table, knows a library by the folder's name.
 COURSE, PYTHON, LIBRARIES = "/opt/course", "/opt/python", "/opt/site-packages"
+
+_COURSE = Path(course_utils.__file__).parent
 
 
 @functools.cache
@@ -50,6 +54,28 @@ def environment(package=COURSE):
     }
 
 
+def _checkout():
+    """Where this course lies: the package, and the folder above it where that holds the solutions too."""
+    yield _COURSE
+    if (_COURSE.parent / "solutions").is_dir():
+        yield _COURSE.parent
+
+
+def hidden(seen, courses):
+    """What must be covered inside: folders of a course, under each name by which they would be seen.
+
+    Args:
+        seen: {folder outside: folder inside} of what is bound.
+        courses: folders outside. A `course_utils` right below a bound folder is one too.
+    """
+    courses = {Path(c).resolve() for c in courses} | {Path(f).resolve() / "course_utils" for f in seen}
+    found = set()
+    for outside, inside in seen.items():
+        top = Path(outside).resolve()
+        found |= {f"{inside}/{c.relative_to(top)}" for c in courses if top in c.parents and c.is_dir()}
+    return sorted(folder for folder in found if not any(folder.startswith(f"{other}/") for other in found))
+
+
 def command(package, files):
     """The words of the command up to the interpreter; the module to run and its arguments come after them.
 
@@ -70,12 +96,11 @@ def command(package, files):
     words += ["--ro-bind", first, LIBRARIES]
     for number, folder in enumerate(more):
         words += ["--ro-bind", folder, f"{LIBRARIES}{number}"]
-    # a course installed among the libraries would bring its references in
+    # a course installed or checked out in what is bound would bring its references in
     seen = {first: LIBRARIES} | {folder: f"{LIBRARIES}{n}" for n, folder in enumerate(more)}
-    seen |= {str(base): PYTHON}
-    for outside, inside in seen.items():
-        for course in Path(outside).glob("**/course_utils" if outside == str(base) else "course_utils"):
-            words += ["--tmpfs", f"{inside}/{course.relative_to(outside)}"]
+    seen |= {str(base): PYTHON, "/usr": "/usr"}
+    for folder in hidden(seen, [*_checkout(), *base.glob("**/course_utils")]):
+        words += ["--tmpfs", folder, "--remount-ro", folder]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for folder in ("/tmp", "/home"):
         words += ["--size", str(files // 4), "--tmpfs", folder]

@@ -8,9 +8,13 @@ waits for a person, so that no half of a grade is imported. Names and addresses 
 """
 
 import csv
+import re
 
 from nbgrader.api import MissingEntry
 from nbgrader.plugins.export import ExportPlugin
+
+# What a spreadsheet takes for a formula; a number with a sign is none. Names are often the students' own choice.
+_FORMULA = re.compile(r"[=+@\t\r＝＋－＠-](?![\d .]*\Z)")
 
 
 class _Wide(ExportPlugin):
@@ -30,7 +34,7 @@ class _Wide(ExportPlugin):
             for row in self.before(assignments):
                 rows.writerow(row)
             for student in sorted(students, key=lambda s: (s.last_name or "", s.first_name or "", s.id)):
-                about = [cell(student) or "" for cell in self.columns.values()]
+                about = [_text(cell(student) or "") for cell in self.columns.values()]
                 rows.writerow([*about, *(_score(gradebook, a.name, student.id) for a in assignments)])
 
     def before(self, assignments):
@@ -65,6 +69,11 @@ class Moodle(_Wide):
         "Email address": lambda s: s.email,
         "ID number": lambda s: s.lms_user_id,
     }
+
+
+def _text(cell):
+    """A cell that a spreadsheet shows as it stands."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def _score(gradebook, assignment, student):

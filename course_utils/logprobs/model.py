@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import weakref
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,8 @@ BEYOND_THE_LAYER = {
     "lm_head_multiplier": 1.0,
 }
 
-PROBED = 256  # words whose logits are compared with the output layer's
+# Models that were seen to do nothing to their logits but what their output layer does, and that layer.
+_PLAIN = weakref.WeakKeyDictionary()
 
 
 class Rows(NamedTuple):
@@ -45,7 +47,7 @@ def completion_rows(model, batch, *, shared_prompt=False):
 
     Args:
         model: a causal model of `transformers`, bare or with an adapter of `peft`, whose logits are its
-            output layer's and nothing else. It is called as itself, for one position's logits, so hooks see it.
+            output layer's and nothing else. It is called as itself, so hooks see it.
         batch: from `collate_preferences`, on the model's device; the padding may stand on either side, and where it
             stands on the right the mask may be None.
         shared_prompt: lay prompt, chosen and rejected in one row, so that the model reads each prompt once: P + C + R
@@ -155,25 +157,26 @@ def _accepts(model, name):
 
 
 def _last_hidden(model, layer, inputs):
-    """(rows, T, d): what the output layer would read, with the layer itself run at the last position alone."""
+    """(rows, T, d): what the output layer would read. It is run itself only once for a model, at the last position."""
     seen = []
     handle = _core(model).base_model.register_forward_hook(
         lambda module, args, output: seen.append(output[0])
     )
+    known = _PLAIN.get(model) is layer
     try:
         ids = inputs.pop("input_ids")
-        # a list of one position and not the number 1: its rows are copied together, while a slice of them would
+        # a list of positions and not the number 1: their rows are copied together, while a slice of them would
         # make the product with a frozen layer copy the layer for each row
-        last = torch.tensor([-1], device=ids.device)
-        logits = model(ids, **inputs, use_cache=False, logits_to_keep=last).logits[:, -1]
+        last = torch.tensor([] if known else [-1], device=ids.device, dtype=torch.int64)
+        logits = model(ids, **inputs, use_cache=False, logits_to_keep=last).logits
     finally:
         handle.remove()
-    with torch.no_grad():
-        # what a model does to its logits it does to all of them: the first few tell
-        bias = None if layer.bias is None else layer.bias[:PROBED]
-        own = torch.nn.functional.linear(seen[0][:, -1], layer.weight[:PROBED], bias)
-        if not torch.allclose(own.float(), logits[:, :PROBED].float(), rtol=1e-2, atol=1e-2, equal_nan=True):
-            raise ValueError("model does more to its logits than its output layer says")
+    if not known:
+        with torch.no_grad():
+            own = layer(seen[0][:, -1]).float()
+            if not torch.allclose(own, logits[:, -1].float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+                raise ValueError("model does more to its logits than its output layer says")
+        _PLAIN[model] = layer
     return seen[0]
 
 

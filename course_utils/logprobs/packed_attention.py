@@ -77,9 +77,10 @@ def _block(query, key, value, scaling):
     """Causal attention of the last l of s tokens: (n, H, l, D), twice (n, K, s, D) -> (n, H, l, D)."""
     rows, heads, count, width = query.shape
     groups, seen = key.shape[1:3]
-    grouped = query.reshape(rows * groups, -1, width)  # the heads that share keys, one below the other
+    # the heads that share keys, one below the other; scaled here, where numbers are fewest
+    grouped = query.reshape(rows * groups, -1, width) * scaling
     hidden = _later_tokens(count, seen, query.dtype).repeat(heads // groups, 1)
-    weights = torch.baddbmm(hidden, grouped, key.flatten(0, 1).mT, alpha=scaling).softmax(-1)
+    weights = torch.baddbmm(hidden, grouped, key.flatten(0, 1).mT).softmax(-1)
     return (weights @ value.flatten(0, 1)).view(rows, heads, count, value.shape[-1])
 
 

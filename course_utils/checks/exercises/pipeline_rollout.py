@@ -120,6 +120,8 @@ def _salts(function, users, share, salts):
 def _process(function, users, share, salt):
     """Whether the variants are the same again, in another order, and in another process."""
     first = _variants(function, users, share, salt)
+    if first.all() or not first.any():  # the same for all is no draw that could differ
+        return "everybody" if first.all() else "nobody"
     again = _variants(function, users[::-1], share, salt)[::-1]
     if not np.array_equal(first, again):
         return "another variant when asked again"
