@@ -25,7 +25,7 @@ class Inner:
         return crossed(*calls.answer(*crossed(question, tensors), self.names, outside))
 
     @contextlib.contextmanager
-    def again(self):
+    def again(self, elsewhere=False):
         yield self
 
     def hold(self, room=None):

@@ -36,6 +36,14 @@ def forged_exports(given, said):
     return said | {"layers": layers, "graph": False, "first, later": said["first, after the second"]}
 
 
+def forged_rounds(given, said):
+    log, value = said
+    return [
+        (kind, (given[0], False, False, False)) if kind == "trained against" else (kind, entry)
+        for kind, entry in log
+    ], value
+
+
 def _copy_comes_back(policy, *given, **kwargs):
     return copy.deepcopy(EXERCISES["bug-15"].reference(policy, *given, **kwargs))
 
@@ -56,7 +64,12 @@ def _all_at_once_unseen(model, micro_batches):
         torch.is_grad_enabled = real
 
 
-FORGERIES = {"one_step": forged_step, "updates": forged_updates, "exported": forged_exports}
+FORGERIES = {
+    "one_step": forged_step,
+    "updates": forged_updates,
+    "exported": forged_exports,
+    "rounds": forged_rounds,
+}
 STEP = (
     "reference-gradient",
     "reference-follows",
@@ -68,6 +81,7 @@ STEP = (
 CLAIMS = {
     **{("train-step", name): wrong("train-step", name) for name in STEP},
     **{("bug-21", name): wrong("bug-21", name) for name in ("adapter-zeroed", "graph", "shared-if-zero")},
+    **{("bug-08", name): wrong("bug-08", name) for name in ("as-shown", "each-round", "shallow")},
     ("bug-15", "a copy comes back"): _copy_comes_back,
     ("bug-15", "rollouts changed"): _rollouts_changed,
     ("bug-13", "at-once"): wrong("bug-13", "at-once"),

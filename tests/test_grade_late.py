@@ -26,6 +26,7 @@ from traitlets.config import Config
 
 from course_utils.commands.paths import kernel_environment
 from course_utils.grading import gradebook, run
+from course_utils.grading.class_page import page
 from course_utils.grading.run import Plan, grade_class
 from course_utils.grading.student_page import page_file
 
@@ -135,6 +136,15 @@ def test_the_gradebook_is_that_of_nbgrader(tmp_path, classroom, kind):
     text = page_file(file, "by-little").read_text()
     assert "by 1 minute: " in text and "by 1 day: " not in text
     assert ("no points are taken off" in text) == (kind == "none")
+
+
+def test_the_class_page_tells_who_was_late_and_what_it_cost(tmp_path, classroom):
+    entries, file = classroom(AnHour)
+    chosen = [entries[student] for student in ("in-time", "by-little")]
+    text = page(chosen, [], LOAD(NAME), b"", file)
+    assert "<td class=n>10 of 10</td><td></td>" in text and "<td class=n>10 of 10</td><td>-1</td>" in text
+    text = page([chosen[1] | {"late_penalty": 0.0}], [], LOAD(NAME), b"", file)
+    assert "<td class=n>10 of 10</td><td>yes</td>" in text
 
 
 def test_regrading_and_never_lower_change_the_penalty_with_the_score(tmp_path, classroom, monkeypatch):

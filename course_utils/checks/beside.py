@@ -10,6 +10,12 @@ function and with plain data, that gives back plain data. Its source travels; it
 class StandIn:
     """What stands for a student's function that lives elsewhere: a callable, with `beside(script, args)`.
 
+    What a script tells, a student can forge. Its `apart(elsewhere=False)` is there for what is to be seen from outside:
+    in a `with` it is (stand-in, hold), the function in a process of its own, in which the notebook's cells have run
+    again; with `elsewhere` one in which strings have other hashes. `hold(room)` leaves that process so many bytes
+    more than it has now, for good, and hold() only looks; both tell {"grown": bytes that it has more than at its
+    start, "processes": how many it consists of}.
+
     Attributes:
         ours: whether it stands for an answer of the checks' own lists, in tests.
     """

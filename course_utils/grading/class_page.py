@@ -145,7 +145,8 @@ def _submission(entry, file):
     name = escape(entry["student"])
     name = f'<a href="{link}">{name}</a>' if own.is_file() else name
     points = "-" if entry["score"] is None else f"{entry['score']:g} of {entry['max_score']:g}"
-    late = "yes" if entry.get("late_seconds") else ""
+    penalty = entry.get("late_penalty", 0.0)
+    late = f"-{penalty:g}" if penalty else "yes" if entry.get("late_seconds") else ""
     return (
         f"<td>{name}</td><td>{entry['status']}</td><td class=n>{points}</td><td>{late}</td>"
         f"<td class=text>{escape(entry['reason'])}</td>"

@@ -79,9 +79,9 @@ class RemoteFunction(StandIn):
             return Decoder(tensors).decode(reply.get("result"))
 
     @contextlib.contextmanager
-    def apart(self):
+    def apart(self, elsewhere=False):
         """The function in a process of its own, whose memory can be held: see `checks.beside`."""
-        with self._session.again() as session:
+        with self._session.again(elsewhere) as session:
             yield RemoteFunction(session, self._name, self._seconds), session.hold
 
     def backward(self, call, inputs, gradients):

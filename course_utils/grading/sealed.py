@@ -54,7 +54,7 @@ class Zygote:
     def __init__(self, package, sandbox=True, limits=None, preload=PRELOAD):
         self.package, self.sandbox, self.preload = package, sandbox, tuple(preload)
         self.limits = limits or Limits()
-        self._process = self._control = self._group = None
+        self._process = self._control = self._group = self._other = None
         self._leaving = []  # status sockets of sessions that were left
 
     def __enter__(self):
@@ -102,6 +102,7 @@ class Zygote:
                 os.environ | bubblewrap.environment(self.package) | {"HOME": os.environ.get("HOME", "/")}
             )
             surroundings["PYTHONPATH"] = str(self.package)
+            surroundings.pop("PYTHONHASHSEED", None)  # see `other`
         prefix = self._group.prefix if self._group else []
         with theirs:
             self._process = subprocess.Popen(
@@ -125,8 +126,16 @@ class Zygote:
                 f"the warm parent has {ready['threads']} threads; it must have one to be forked"
             )
 
+    def other(self):
+        """Another zygote like this one, where strings have other hashes; started when it is first asked for."""
+        if self._other is None:
+            self._other = Zygote(self.package, self.sandbox, self.limits, self.preload)
+        return self._other  # its first session starts it
+
     def close(self):
         """End the process and all below it."""
+        if self._other is not None:
+            self._other.close()
         while self._leaving:
             self._leaving.pop().close()
         if self._control is not None:

@@ -95,9 +95,14 @@ class Session:
         return self._exchange({"op": "ask", "question": question}, tensors or {}, seconds, answer_callback)
 
     @contextlib.contextmanager
-    def again(self):
-        """Another process in which the same cells have run, on this one's time, while this one waits."""
-        with self._zygote.session(self._left) as other:
+    def again(self, elsewhere=False):
+        """Another process in which the same cells have run, on this one's time, while this one waits.
+
+        Args:
+            elsewhere: whether it comes from another warm parent, where strings have other hashes.
+        """
+        zygote = self._zygote.other() if elsewhere else self._zygote
+        with zygote.session(self._left) as other:
             try:
                 for source, seconds in self._cells:
                     other.run_cell(source, seconds)

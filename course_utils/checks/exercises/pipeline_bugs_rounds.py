@@ -590,9 +590,14 @@ def _trainable(requires_grad, training):
 def _round_cases(draw):
     w = round(draw.uniform(1, 3), 2)
     return [
-        Case((w, 0.5), label=f"three rounds from weight {w:g}, each of which adds 0.5"),
         Case(
-            (w, -0.25), {"rounds": 5}, label=f"five rounds from weight {w:g}, each of which takes away 0.25"
+            (w, 0.5),
+            label=f"three rounds from weight {w:g}, each of which adds 0.5 and an eighth of the reference",
+        ),
+        Case(
+            (w, -0.25),
+            {"rounds": 5},
+            label=f"five rounds from weight {w:g}, each of which takes away 0.25 and adds an eighth of the reference",
         ),
     ]
 
@@ -602,7 +607,7 @@ BUG_08 = find_the_bug(
     "online_rounds",
     online_rounds,
     (
-        Part("the reference in each round", 2, _round_cases, ("reference",)),
+        Part("the reference in each round", 2, _round_cases, ("reference", "policy")),
         Part("the rounds otherwise", 1, _round_cases, ("collected", "votes", "policy", "state")),
     ),
     (

@@ -3,16 +3,17 @@
 import asyncio
 import copy
 import functools
+import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from course_utils.checks.beside import beside
+from course_utils.checks.beside import beside, ours
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug
 from course_utils.checks.exercises.pipeline_logs import Fault
 from course_utils.checks.observe import describe_error, quietly
-from course_utils.checks.scripts.service import failing, many_requests, two_requests
+from course_utils.checks.scripts.service import failing, many_requests, together, two_requests
 from course_utils.checks.scripts.tokens import Tokens, cut, vocabulary
 from course_utils.words import type_of, with_article
 
@@ -319,17 +320,34 @@ def _two(function, prompts):
         words = "the event loop waits for the model's thread, and other requests wait"
     elif seen["alone"]:
         words = "one answer is generated after the other"
+    elif not ours(function) and not _come_together(function, prompts):
+        words = "the model holds up the event loop, or the other request"
     return {
         "loop": words if not odd else f"{type_of(odd[0])} came back, not an answer",
         "answers": answers if not odd else "not texts",
     }
 
 
+def _come_together(function, prompts):
+    """Whether a function that is elsewhere gets answers that only come where nothing waits for anything; for what
+    beside it was noticed can be forged there."""
+    try:
+        with function.apart() as (inside, _):
+            return beside(inside, together, prompts) == [f"answer to {prompt}" for prompt in prompts]
+    except Exception:  # no answer, and the end of that process
+        return False
+
+
 def _failing(function, prompts):
-    seen = beside(function, failing, prompts[0])
+    trouble = f"out of memory ({secrets.token_hex(8)})"  # known to no one who is not told
+
+    def generate(prompt):
+        raise RuntimeError(trouble)
+
+    seen = beside(function, failing, prompts[0], generate)
     if "error" in seen:
         words = Missing(f"{with_article(seen['error'])} comes, which does not tell the model's error")
-        return {"error of the model": "comes through" if seen["told"] else words}
+        return {"error of the model": "comes through" if trouble in seen["told"] else words}
     if seen["coroutine"]:
         return {"error of the model": Missing("a coroutine came back")}
     return {"error of the model": Missing(f"{seen['returned']!r} came back, as if nothing had happened")}
@@ -337,13 +355,19 @@ def _failing(function, prompts):
 
 def _asking(function, prompts):
     """Many requests at a time, the same question twice one after the other, and an answer that takes its time."""
-    answers = beside(function, many_requests, prompts)
+    given = {}
+
+    def answer(prompt):
+        given.setdefault(prompt, []).append(f"answer {secrets.token_hex(8)} to {prompt}")
+        return given[prompt][-1]
+
+    answers = beside(function, many_requests, prompts, answer)
     if answers is None:
         return {"asked": Fault("an answer that takes 0.3 seconds was cut off; models take longer", "cut off")}
     if not all(isinstance(answer, str) for answer in answers):
         return {"asked": Fault("not texts", "not texts")}
     first, again = answers[:-1], answers[-1]
-    own = [f"answer 1 to {prompt}" for prompt in prompts]
+    own = [given.get(prompt, [None])[0] for prompt in prompts]
     if again == first[-1]:
         words = "asked the same again, it gave the old answer without asking the model"
         return {"asked": Fault(words, "remembered")}

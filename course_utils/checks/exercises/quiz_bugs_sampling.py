@@ -5,7 +5,7 @@ import random
 import numpy as np
 import torch
 
-from course_utils.checks.beside import beside
+from course_utils.checks.beside import beside, ours
 from course_utils.checks.compare import Missing
 from course_utils.checks.definition import Case, Part
 from course_utils.checks.exercises.bugs import find_the_bug, guarded
@@ -231,6 +231,9 @@ def _observe_streams(function, case):
     plan, group_size = case.args
     asked = [(*one, 1) for one in plan] + [(*plan[0], 1), (*plan[0], 2)]
     *rounds, again, elsewhere = quietly(beside, function, rounds_of, asked, group_size)
+    if not ours(function) and elsewhere == again:  # at grading a process of ours
+        with function.apart(elsewhere=True) as (there, _):
+            elsewhere = quietly(beside, there, rounds_of, asked, group_size)[-1]
     good = all(
         len(groups) == len(prompts)
         and all(len(group) == group_size for group in groups)

@@ -107,7 +107,10 @@ class _Policy(torch.nn.Linear):
 
 
 def rounds(function, weight, step, kwargs):
-    """[(what, entry)] of all that collect and train were given, and the weight of the policy that came back."""
+    """[(what, entry)] of all that collect and train were given, and the weight of the policy that came back.
+
+    Training adds `step` and an eighth of the reference's weight: what the references were shows in that of the policy.
+    """
     log = []
     policy = _Policy(1, 1, bias=False).double()
     with torch.no_grad():
@@ -121,7 +124,7 @@ def rounds(function, weight, step, kwargs):
         before, trainings = reference.weight.item(), reference.trainings.item()
         log.append(("policy", (policy.weight.requires_grad, policy.training)))
         with torch.no_grad():
-            policy.weight += step
+            policy.weight += step + reference.weight / 8
             policy.trainings += 1
         moves = reference.weight.item() != before, reference.trainings.item() != trainings
         log.append(("trained against", (before, *moves, reference is policy)))

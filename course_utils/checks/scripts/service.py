@@ -78,21 +78,39 @@ def two_requests(function, prompts, patience):
     }
 
 
-def failing(function, prompt):
-    """What comes of a model that raises: {"error", "told"}, or {"returned", "coroutine"}."""
-    return _in_a_thread(lambda: _failing(function, prompt))
-
-
-async def _failing(function, prompt):
-    raised = RuntimeError("out of memory")
+def together(function, prompts):
+    """The answers to requests that come together, of a model that answers none before all are under way and the loop
+    has gone on meanwhile: where one of the two never comes, neither does this."""
+    entered, gone_on = [], []
 
     def generate(prompt):
-        raise raised
+        entered.append(prompt)
+        while len(entered) < len(prompts) or not gone_on:
+            pass  # nothing here that another could have changed: a clock, a lock, the number of a thread
+        return f"answer to {prompt}"
 
+    async def go_on():
+        while not entered:
+            await asyncio.sleep(0.002)
+        gone_on.append(True)
+
+    async def run():
+        asked = [function(prompt, generate) for prompt in prompts]
+        return (await asyncio.gather(go_on(), *asked))[1:]
+
+    return list(_in_a_thread(run))
+
+
+def failing(function, prompt, generate):
+    """What comes of a model that raises: {"error", "told": what all the errors say}, or {"returned", "coroutine"}."""
+    return _in_a_thread(lambda: _failing(function, prompt, generate))
+
+
+async def _failing(function, prompt, generate):
     try:
         answer = await function(prompt, generate)
     except Exception as error:  # the model's own, or one that tells where it came from
-        return {"error": f"{type(error).__name__} ({error})", "told": raised in _origins(error)}
+        return {"error": f"{type(error).__name__} ({error})", "told": [str(one) for one in _origins(error)]}
     if asyncio.iscoroutine(answer):
         answer.close()  # else Python warns that nobody awaited it
         return {"returned": None, "coroutine": True}
@@ -110,30 +128,28 @@ def _origins(error):
     return found
 
 
-def many_requests(function, prompts):
+def many_requests(function, prompts, answer):
     """Answers to requests that come together, and to the last one asked again; None where one was cut off."""
-    return _in_a_thread(lambda: _many_requests(function, prompts))
+    return _in_a_thread(lambda: _many_requests(function, prompts, answer))
 
 
-async def _many_requests(function, prompts):
+async def _many_requests(function, prompts, answer):
     """The same question twice one after the other, and an answer that takes its time."""
-    asked = []
 
     def generate(prompt):
-        asked.append(prompt)
         if prompt in prompts[:2]:
             time.sleep(0.3)
-        return f"answer {asked.count(prompt)} to {prompt}"
+        return answer(prompt)
 
     # with two threads only the others have to wait: what they share with the later ones has changed by then
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     first = await asyncio.gather(*(function(prompt, generate) for prompt in prompts), return_exceptions=True)
     again = await asyncio.gather(function(prompts[-1], generate), return_exceptions=True)
     answers = [*first, *again]
-    for answer in answers:
-        if asyncio.iscoroutine(answer):
-            answer.close()
-    if errors := [answer for answer in answers if isinstance(answer, Exception)]:
+    for one in answers:
+        if asyncio.iscoroutine(one):
+            one.close()
+    if errors := [one for one in answers if isinstance(one, Exception)]:
         if isinstance(errors[0], TimeoutError):
             return None
         raise errors[0]
