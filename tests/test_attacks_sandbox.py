@@ -77,6 +77,7 @@ def test_the_environment_is_not_the_graders(session):
             "MPLCONFIGDIR",
             "COURSE_SCALE",
             "OMP_NUM_THREADS",
+            "ARROW_DEFAULT_MEMORY_POOL",
             "JE_ARROW_MALLOC_CONF",
             "OPENBLAS_NUM_THREADS",
             "MKL_NUM_THREADS",

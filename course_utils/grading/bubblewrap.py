@@ -46,6 +46,7 @@ def environment(package=COURSE):
         "OMP_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "131072",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
         "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow would start a thread, and the zygote may have one only
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",

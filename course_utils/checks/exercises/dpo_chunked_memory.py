@@ -21,7 +21,7 @@ _VOCABULARY, _WIDTH, _CHUNK = 1 << 14, 4, 8
 _ROOM = 12 << 20  # bytes: 24 times a chunk's logits
 _ROW = 2 * _VOCABULARY  # bytes of a row of logits in half precision, the least that can hold them
 # the number of rows is a multiple of this, so that the reference is asked for few; more than these take too long
-_STEP, _MOST = 128, 4096
+_STEP, _MOST = 128, 8192
 
 
 def fault_in_little_room(function, seed):
@@ -66,10 +66,8 @@ def _rows(held):
         return 0, "a process that your notebook started still runs, and could hold the logits of all rows"
     rows = ((held["grown"] + _ROOM) // (_ROW * _STEP) + 1) * _STEP
     if rows > _MOST:
-        return (
-            0,
-            f"your notebook holds {held['grown'] >> 20} MB: too much to tell whether all logits are among it",
-        )
+        size = f"{held['grown'] >> 20} MB"
+        return 0, f"your notebook holds {size}: too much to tell whether all logits are among it"
     return max(rows, _STEP), None
 
 
