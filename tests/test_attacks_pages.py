@@ -1,6 +1,8 @@
 """Attacks on whoever opens a graded notebook as a page: nothing that a student wrote may run in that browser."""
 
+import html
 import re
+import time
 from html.parser import HTMLParser
 
 import nbformat
@@ -186,6 +188,15 @@ def test_honest_text_says_what_it_said(source, assignment):
     cell.source = source
     kept = next(c for c in graded(notebook, assignment).cells if c.id == cell.id).source
     assert kept.replace("< b", "<b") == source
+
+
+@pytest.mark.parametrize("source", [">" * 300_000, "|a" * 100_000 + "\n" + "|-" * 100_000, "<" * 300_000])
+def test_a_text_that_takes_for_ever_to_render_is_shown_as_written(source):
+    began = time.thread_time()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(source)])
+    text, _ = HTMLExporter(config=course_config()).from_notebook_node(notebook)
+    assert f"<pre>{html.escape(source)}</pre>" in text
+    assert time.thread_time() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ _TAGS = {
     "h6", "hr", "i", "img", "li", "ol", "p", "pre", "s", "span", "strong", "sub", "summary", "sup", "table", "tbody",
     "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
+LONGEST = 20_000  # characters of a cell that is rendered; a hostile one takes the square of its length
 _CSS = CSSSanitizer(allowed_css_properties=["text-align"])  # what Markdown makes of a table's columns
 
 
@@ -25,7 +26,10 @@ def harmless_markdown(context, source):
     """Markdown to HTML in which no script runs and no link leads into one; pictures pasted into the cell are shown.
 
     The HTML is cleaned, not the Markdown: a link such as [x](javascript:...) becomes one only when it is rendered.
+    What is longer than any answer is shown as it was written.
     """
+    if len(source) > LONGEST:
+        return f"<pre>{escape(source)}</pre>"
     renderer = _Renderer(clean_pictures(context.get("cell", {}).get("attachments")))
     html = MarkdownWithMath(renderer=renderer).render(source)
     html = bleach.clean(
