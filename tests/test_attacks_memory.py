@@ -213,3 +213,12 @@ def test_the_first_process_goes_on_as_it_was(zygote):
             assert other(0) == 1
             hold(1 << 20)
         assert function(0) == 2
+
+
+def test_cells_that_just_fitted_fit_again(zygote):
+    busy = "import time\nend = time.process_time() + 2\nwhile time.process_time() < end:\n    pass\n"
+    with zygote.session(3) as session:
+        session.run_cell(busy + "def same(x):\n    return x", seconds=3)
+        with stand_in(session, "same", 0.5).apart() as (other, _):
+            assert other(1) == 1
+        assert stand_in(session, "same", 0.5)(2) == 2

@@ -43,7 +43,8 @@ class Session:
         self._warden_gone, self.memory = False, 0
         self._held, self._cells = None, []
         self._usage = {"at": time.monotonic(), "cpu": 0.0, "waited": 0.0}
-        self._left, self._wall_end = seconds, time.monotonic() + _WALL * seconds
+        self._seconds = self._left = seconds
+        self._wall_end = time.monotonic() + _WALL * seconds
         try:
             self._wait_until_up()
         except BaseException:
@@ -96,19 +97,23 @@ class Session:
 
     @contextlib.contextmanager
     def again(self, elsewhere=False):
-        """Another process in which the same cells have run, on this one's time, while this one waits.
+        """Another process in which the same cells have run, while this one waits; what is asked of it is on this one's time.
 
         Args:
             elsewhere: whether it comes from another warm parent, where strings have other hashes.
         """
-        zygote = self._zygote.other() if elsewhere else self._zygote
-        with zygote.session(self._left) as other:
-            try:
+        zygote, began = self._zygote.other() if elsewhere else self._zygote, time.monotonic()
+        try:
+            with zygote.session(2 * self._seconds) as other:  # what just fitted once has to fit again
                 for source, seconds in self._cells:
-                    other.run_cell(source, seconds)
-                yield other
-            finally:
-                self._left = other._left
+                    other.run_cell(source, 2 * seconds)
+                other._left = left = self._left
+                try:
+                    yield other
+                finally:
+                    self._left -= left - other._left
+        finally:
+            self._wall_end += time.monotonic() - began
 
     def hold(self, room=None):
         """Give the process an end to its address space, for good, as its warden does it; or only look.
