@@ -350,6 +350,13 @@ def say(header, blob=b""):
         ("say({'id': 'guessed', 'reply': {}})", "not asked"),
         ("say({'id': number, 'reply': 7})", "no JSON object"),
         ("say({'id': number, 'reply': {}}, b'no tensors at all')", "tensors that are none"),
+        ("say({'id': number, 'reply': {}}, (2**63).to_bytes(8, 'little'))", "tensors that are none"),
+        (
+            "one = {'dtype': 'U8', 'shape': [0], 'data_offsets': [0, 0]}\n"
+            "head = json.dumps({str(i): one for i in range(100_000)}).encode()\n"
+            "say({'id': number, 'reply': {}}, len(head).to_bytes(8, 'little') + head)",
+            "too many",
+        ),
         ("say({'id': number, 'callback': {}})", "no answer"),
         ("say({'id': number})", "no answer"),
         ("channel.shutdown(socket.SHUT_RDWR)", "ended itself|broke off"),

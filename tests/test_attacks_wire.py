@@ -4,10 +4,12 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from course_utils.checks import catalogue
 from course_utils.checks.judge import judge
-from course_utils.grading.values import Decoder, Unreadable
+from course_utils.grading.values import Decoder, Encoder, TooLarge, Unreadable
+from course_utils.grading.wire import TENSORS_CAP
 
 NUMBERS = {"t0": torch.zeros(2_000_000, dtype=torch.int64)}  # 16 MB
 COLUMN = {"t0": torch.zeros(200_000, dtype=torch.float64)}
@@ -46,6 +48,14 @@ def test_what_crosses_honestly_has_room():
     first, second, texts = Decoder(NUMBERS).decode(trees)
     assert first.shape == second.shape == (2_000_000,)
     assert texts.dtype == "<U1000"
+
+
+def test_tensors_without_number_are_not_sent():
+    with pytest.raises(TooLarge, match="more than 10,000 tensors"):
+        Encoder().encode([torch.zeros(1) for _ in range(10_001)])
+    encoder = Encoder()
+    encoder.encode([torch.zeros(1) for _ in range(10_000)])
+    assert len(save(encoder.tensors)) < TENSORS_CAP
 
 
 def test_an_answer_of_any_length_makes_no_long_message():

@@ -7,7 +7,6 @@ import select
 import signal
 import time
 
-import safetensors
 import safetensors.torch
 
 from course_utils.grading import outputs, wire
@@ -182,7 +181,7 @@ class Session:
                 raise wire.WireError("an answer to a question that was not asked")
             try:
                 return message, safetensors.torch.load(blob) if blob else {}
-            except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+            except Exception as error:  # whatever the library raises for nonsense
                 raise wire.WireError(f"tensors that are none ({type(error).__name__})") from None
 
     def _wait_until_up(self):

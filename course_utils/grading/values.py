@@ -21,6 +21,7 @@ DEPTH = 16  # levels of a tree
 NODES = 1_000_000  # of one message
 NUMBERS = 4_000_000  # of one tensor or array
 BYTES = 48 << 20  # of all tensors of one message
+TENSORS = 10_000  # of one message
 BITS = 8192  # of an int
 DTYPES = frozenset(
     getattr(torch, name)
@@ -115,6 +116,8 @@ class Encoder:
         """The name under which a plain tensor travels."""
         if tensor.numel() > NUMBERS:  # before a copy is made: an expanded tensor holds less than it says
             raise TooLarge(f"a tensor of {tensor.numel():,} numbers")
+        if len(self.tensors) >= TENSORS:
+            raise TooLarge(f"more than {TENSORS:,} tensors")
         self._bytes += tensor.numel() * tensor.element_size()
         if self._bytes > BYTES:
             raise TooLarge(f"tensors of more than {BYTES >> 20} MiB together")

@@ -9,6 +9,9 @@ import struct
 
 HEADER_CAP = 8 << 20  # bytes
 BLOB_CAP = 64 << 20
+TENSORS_CAP = (
+    2 << 20
+)  # bytes of what a blob says of its tensors: a million of them hold nothing and take a gigabyte
 _LENGTHS = struct.Struct("<II")
 _PIECE = 1 << 20
 
@@ -62,6 +65,8 @@ def receive(channel, wait=None):
         raise WireError(f"a message that is no JSON ({type(error).__name__})") from None
     if not isinstance(header, dict):
         raise WireError("a message that is no JSON object")
+    if int.from_bytes(blob[:8], "little") > TENSORS_CAP:
+        raise WireError("tensors that are none, or too many")
     return header, bytes(blob)
 
 
