@@ -461,6 +461,26 @@ def test_the_memory_of_many_is_limited_as_that_of_one(request, which):
     assert zygote.alive and zygote._process.pid == process
 
 
+def test_memory_that_no_process_holds_cannot_be_had(ungrouped):
+    """Segments of System V stay, uncounted, when they are detached."""
+    cell = """
+        import ctypes
+        libc = ctypes.CDLL(None)
+        libc.shmat.restype, libc.shmdt.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        held = 0
+        for _ in range(4):
+            number = libc.shmget(0, ctypes.c_size_t(64 << 20), 0o1600)
+            if number >= 0:
+                place = libc.shmat(number, None, 0)
+                ctypes.memset(ctypes.c_void_p(place), 1, 64 << 20)
+                libc.shmdt(place)
+                held += 64
+        print(held)
+    """
+    with ungrouped.session() as session:
+        assert printed(session, cell) == 0
+
+
 def test_threads_without_end(session):
     cell = """
         import threading, time

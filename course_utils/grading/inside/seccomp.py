@@ -42,6 +42,9 @@ _NUMBERS = {
     "fanotify_init": (300, 262),
     "memfd_create": (319, 279),  # memory that no limit of a process counts
     "memfd_secret": (447, 447),
+    "shmget": (29, 194),  # memory that stays when no process holds it
+    "msgget": (68, 186),
+    "semget": (64, 190),
     "syslog": (103, 116),
     "quotactl": (179, 60),
     "acct": (163, 89),
