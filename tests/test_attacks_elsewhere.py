@@ -130,10 +130,12 @@ def zygote(tmp_path_factory):
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_what_is_said_of_elsewhere_earns_nothing(zygote, answer):
     exercise, cell, lost = ANSWERS[answer]
+    found = EXERCISES[exercise]
+    seconds = 5.0 if exercise == "overfit-verifier" else 2.0  # a program there takes three
     with zygote.session(600) as session:
         assert session.run_cell(cell + FORGED).error is None
-        report = judge(
-            EXERCISES[exercise], stand_in(session, EXERCISES[exercise].function, 5.0), seed=3, reveal=False
-        )
-    assert [row.part for row in report.rows if not row.passed and lost is None] == []
-    assert [lost] == [lost for row in report.rows if lost and lost in row.part and not row.passed] or not lost
+        report = judge(found, stand_in(session, found.function, seconds), seed=3, reveal=False)
+    if lost is None:
+        assert report.passed, report
+    else:
+        assert any(lost in row.part and not row.passed for row in report.rows), report
