@@ -3,6 +3,8 @@
 A check that raised would leave the submission ungraded.
 """
 
+import dataclasses
+
 import pytest
 
 from course_utils.checks import catalogue
@@ -50,3 +52,27 @@ ODD = {
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.id)
 def test_an_odd_answer_is_wrong(exercise, kind):
     assert judge(exercise, lambda *args, **kwargs: ODD[kind], seed=5, reveal=False).points == 0
+
+
+def _taken_apart_with(error):
+    """An exercise whose observation fails with `error` on any answer but the reference."""
+    known = catalogue.exercise("length-bias")
+
+    def observe(function, case):
+        if function is not known.reference:
+            raise error
+        return known.observe(function, case)
+
+    return dataclasses.replace(known, observe=observe)
+
+
+def test_an_answer_that_an_observation_fails_on_is_a_finding():
+    report = judge(_taken_apart_with(IndexError("7")), lambda *_: 0.0, seed=5, reveal=False)
+    assert report.points == 0
+    assert "what came back cannot be looked at (IndexError)" in report.rows[0].message
+
+
+@pytest.mark.parametrize("error", [OSError("no room"), MemoryError()])
+def test_a_fault_of_the_machine_is_no_finding(error):
+    with pytest.raises(type(error)):
+        judge(_taken_apart_with(error), lambda *_: 0.0, seed=5, reveal=False)

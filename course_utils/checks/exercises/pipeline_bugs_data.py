@@ -388,6 +388,14 @@ def _pairs_returning(votes, cap=4):
     return sum(map(of_one, sorted(votes, reverse=True)), [])
 
 
+def _is_pair(pair, votes):
+    """Whether these are a prompt and a thumbs-up and a thumbs-down response of it."""
+    if len(pair) != 3 or not all(isinstance(text, str) for text in pair):
+        return False
+    prompt, up, down = pair
+    return prompt in votes and up in votes[prompt][0] and down in votes[prompt][1]
+
+
 def _observe_pairs(function, case):
     votes = case.args[0]
     args = (copy.deepcopy(votes), *case.args[1:])
@@ -395,8 +403,9 @@ def _observe_pairs(function, case):
         pairs = [tuple(pair) for pair in quietly(function, *args)]
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
-    counts = {prompt: sum(pair[0] == prompt for pair in pairs) for prompt in votes}
-    wrong = [p for p in pairs if len(p) != 3 or p[0] not in votes or p[1] not in votes[p[0]][0] or p[2] not in votes[p[0]][1]]  # fmt: skip
+    prompts = [pair[0] for pair in pairs if pair and isinstance(pair[0], str)]
+    counts = {prompt: prompts.count(prompt) for prompt in votes}
+    wrong = [pair for pair in pairs if not _is_pair(pair, votes)]
     return {
         "counts": counts,
         "pairs": f"{wrong[0]} is no pair of a thumbs-up and a thumbs-down response"
