@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from course_utils.kernels import products
 from course_utils.logprobs import packed_attention, sequence_logps
 from course_utils.logprobs.packed_attention import attention, part_by_part
 from course_utils.logprobs.packing import packed
@@ -112,9 +113,11 @@ def test_long_rows_half_precision_and_dropout_are_left_to_torch(calls, monkeypat
     assert calls
 
 
-def test_activations_that_are_formed_anew_are_formed_as_they_were(calls):
-    """The backward pass runs outside the context: what it forms must be what the forward pass had."""
-    model, given = llama(), batch()
+def test_activations_that_are_formed_anew_are_formed_as_they_were(calls, monkeypatch):
+    """The backward pass runs outside the contexts: what it forms must be what the forward pass had."""
+    monkeypatch.setattr(products, "_pays", lambda: True)
+    monkeypatch.setattr(products, "LARGE", 1)
+    model, given = llama().float(), batch()
     model.train()
     wanted = sequence_logps(copy.deepcopy(model), given, shared_prompt=True)
     calls.clear()

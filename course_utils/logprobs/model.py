@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from course_utils.kernels import tiles
+from course_utils.kernels.products import faster_products
 from course_utils.logprobs.linear import linear_logprobs
 from course_utils.logprobs.packing import packed
 from course_utils.logprobs.rows import IGNORE, counted_tokens
@@ -78,7 +79,7 @@ def completion_rows(model, batch, *, shared_prompt=False):
         sequence, at = (labels[:, 1:] != IGNORE).nonzero(as_tuple=True)
         positions = sequence, at, labels[sequence, at + 1], sequence
         attention = contextlib.nullcontext()
-    with attention:
+    with attention, contextlib.nullcontext() if _forms_anew(model) else faster_products():
         hidden = _last_hidden(model, layer, inputs)
     row, at, targets, sequences = positions
     return Rows(hidden[row, at], layer.weight, layer.bias, targets, sequences)
@@ -183,9 +184,12 @@ def _last_hidden(model, layer, inputs):
 def _part_by_part(model, mask, lengths):
     from course_utils.logprobs.packed_attention import part_by_part  # imports half of transformers
 
-    core = _core(model)
-    recomputed = core.training and any(getattr(m, "gradient_checkpointing", False) for m in core.modules())
-    return part_by_part(core.config.get_text_config(), mask, lengths, recomputed=recomputed)
+    return part_by_part(_core(model).config.get_text_config(), mask, lengths, recomputed=_forms_anew(model))
+
+
+def _forms_anew(model):
+    """Whether the model forms its activations anew in the backward pass (gradient checkpointing)."""
+    return model.training and any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
 
 
 def _check_takes_a_mask(model, length):
