@@ -271,7 +271,7 @@ CASE = Case((X, Y), extra=Points(({X: 0.5, Y: 2.0},), gone=(GONE,), count=2))
         (lambda x, y: [x], "1 expressions", None, None),
         (lambda x, y: None, "None (is there a `return`?)", None, None),
         (lambda x, y: "x + y", "a str", None, None),
-        (lambda x, y: [sympy.Eq(x, y), y], "a Equality", None, None),
+        (lambda x, y: [sympy.Eq(x, y), y], "an Equality", None, None),
     ],
 )
 def test_what_a_symbolic_answer_is(answer, kind, symbols, gone):
