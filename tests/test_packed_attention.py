@@ -45,7 +45,7 @@ def llama(**settings):
 def calls(monkeypatch):
     """How many groups of rows were computed part by part."""
     seen, rows = [], packed_attention._rows
-    monkeypatch.setattr(packed_attention, "_rows", lambda *args: seen.append(args[3]) or rows(*args))
+    monkeypatch.setattr(packed_attention, "_rows", lambda *args: seen.append(args[4]) or rows(*args))
     return seen
 
 
@@ -93,7 +93,7 @@ def test_the_attention_is_set_back_after_an_error():
     model, mask = llama(), torch.zeros(1, 1, 4, 4)
     with (
         pytest.raises(ZeroDivisionError),
-        part_by_part(model.config, mask, [(2, 1, 1)], recomputed=False),
+        part_by_part(model.config, mask, [(2, 1, 1)]),
     ):
         assert model.config._attn_implementation == packed_attention.NAME
         raise ZeroDivisionError

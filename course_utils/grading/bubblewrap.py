@@ -44,6 +44,7 @@ def environment(package=COURSE):
         "MPLCONFIGDIR": f"{package}/matplotlib",
         "COURSE_SCALE": "fast",
         "OMP_NUM_THREADS": "1",
+        # where a check limits a process's memory, none may lie free in arenas or be taken in advance
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "131072",
         "ARROW_DEFAULT_MEMORY_POOL": "system",

@@ -11,6 +11,7 @@ from nbformat.v4 import new_output
 
 TEXT_CAP = 20_000  # characters of one cell
 PICTURES_CAP = 2 << 20  # bytes of one cell
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # a JPEG's headers that tell its size
 ATTACHED_CAP = 4 << 20  # bytes of a picture that was pasted into a text
 _OUTPUTS = 100
 _PIXELS = 4000 * 4000
@@ -90,11 +91,7 @@ def clean_jpeg(text, cap):
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         kind, length = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
-        if kind in range(0xC0, 0xD0) and kind not in (
-            0xC4,
-            0xC8,
-            0xCC,
-        ):  # a frame's header, which tells its size
+        if kind in _FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 5)
             return data if 0 < width * height <= _PIXELS else None
         at += 2 + length

@@ -69,7 +69,6 @@ def completion_rows(model, batch, *, shared_prompt=False):
     if shared_prompt:
         _check_takes_a_mask(model, labels.shape[1])
         inputs, positions, lengths = packed(input_ids, attention_mask, labels, next(model.parameters()).dtype)
-        attention = _part_by_part(model, inputs["attention_mask"], lengths)
     else:
         inputs = {
             "input_ids": input_ids,
@@ -78,8 +77,8 @@ def completion_rows(model, batch, *, shared_prompt=False):
         }
         sequence, at = (labels[:, 1:] != IGNORE).nonzero(as_tuple=True)
         positions = sequence, at, labels[sequence, at + 1], sequence
-        attention = contextlib.nullcontext()
-    with attention, contextlib.nullcontext() if _forms_anew(model) else faster_products():
+        lengths = None
+    with _faster(model, inputs["attention_mask"], lengths):
         hidden = _last_hidden(model, layer, inputs)
     row, at, targets, sequences = positions
     return Rows(hidden[row, at], layer.weight, layer.bias, targets, sequences)
@@ -181,15 +180,19 @@ def _last_hidden(model, layer, inputs):
     return seen[0]
 
 
-def _part_by_part(model, mask, lengths):
-    from course_utils.logprobs.packed_attention import part_by_part  # imports half of transformers
+@contextlib.contextmanager
+def _faster(model, mask, lengths):
+    """What makes the forward pass faster, and its backward pass with it; `lengths` are those of packed rows, or None."""
+    if model.training and any(getattr(m, "gradient_checkpointing", False) for m in model.modules()):
+        yield  # the model forms its activations anew in the backward pass, outside: they must be formed alike
+        return
+    with contextlib.ExitStack() as ways:
+        ways.enter_context(faster_products())
+        if lengths:
+            from course_utils.logprobs.packed_attention import part_by_part  # imports half of transformers
 
-    return part_by_part(_core(model).config.get_text_config(), mask, lengths, recomputed=_forms_anew(model))
-
-
-def _forms_anew(model):
-    """Whether the model forms its activations anew in the backward pass (gradient checkpointing)."""
-    return model.training and any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
+            ways.enter_context(part_by_part(_core(model).config.get_text_config(), mask, lengths))
+        yield
 
 
 def _check_takes_a_mask(model, length):

@@ -7,7 +7,6 @@ They are kept for the backward pass, so this is for short rows only.
 
 import contextlib
 import itertools
-from functools import cache
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -21,18 +20,19 @@ SHORT = 384
 
 
 @contextlib.contextmanager
-def part_by_part(config, mask, lengths, *, recomputed):
+def part_by_part(config, mask, lengths):
     """Within this context, "sdpa" attention that is given `mask` is computed part by part, where that pays.
+
+    What runs again in the backward pass, outside the context, is not covered: no gradient checkpointing in it.
 
     Args:
         config: of the model; its attention is set back at the end.
         mask: (B, 1, L, L), the very tensor that the model will get.
         lengths: B tuples, the tokens of prompt, chosen and rejected in each row; what is left of a row is padding.
-        recomputed: whether the model forms its activations anew in the backward pass (outside this context).
     """
     kind = config._attn_implementation
     exact = mask.dtype in (torch.float32, torch.float64)  # in half precision torch's kernel sums in float32
-    if kind != "sdpa" or recomputed or not exact or mask.device.type != "cpu" or mask.shape[-1] > SHORT:
+    if kind != "sdpa" or not exact or mask.device.type != "cpu" or mask.shape[-1] > SHORT:
         yield
         return
     mask.lengths = lengths
@@ -58,36 +58,31 @@ def attention(module, query, key, value, attention_mask, scaling=None, dropout=0
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     # rows of the same lengths go together
     alike = [(parts, len(list(rows))) for parts, rows in itertools.groupby(lengths)]
-    split = (x.split([count for _, count in alike]) for x in (query, key, value))
+    split = (x.split([count for _, count in alike]) for x in (query, key, value, attention_mask))
     groups = zip(*split, [parts for parts, _ in alike], strict=True)
     return torch.cat([_rows(*group, scaling) for group in groups]).transpose(1, 2), None
 
 
-def _rows(query, key, value, lengths, scaling):
-    """(n, H, L, D), twice (n, K, L, D) -> (n, H, L, D), 0 at padding."""
+def _rows(query, key, value, mask, lengths, scaling):
+    """(n, H, L, D), twice (n, K, L, D), (n, 1, L, L), whose rows are alike -> (n, H, L, D), 0 at padding."""
     sizes = [*lengths, query.shape[2] - sum(lengths)]
     (q, *queries, padding), (k, *keys, _), (v, *values, _) = (x.split(sizes, 2) for x in (query, key, value))
-    parts = [_block(q, k, v, scaling)]
-    for q, more, rest in zip(queries, keys, values, strict=True):
-        parts.append(_block(q, torch.cat([k, more], 2), torch.cat([v, rest], 2), scaling))
+    hidden, *masks, _ = [part.split(sizes, 1) for part in mask[0, 0].split(sizes)]
+    parts = [_block(q, k, v, hidden[0], scaling)]
+    for at, (q, more, rest, hidden) in enumerate(zip(queries, keys, values, masks, strict=True), start=1):
+        seen = (torch.cat(pair, -2) for pair in ((k, more), (v, rest)))
+        parts.append(_block(q, *seen, torch.cat([hidden[0], hidden[at]], 1), scaling))
     return torch.cat([*parts, torch.zeros_like(padding)], 2)
 
 
-def _block(query, key, value, scaling):
-    """Causal attention of the last l of s tokens: (n, H, l, D), twice (n, K, s, D) -> (n, H, l, D)."""
+def _block(query, key, value, mask, scaling):
+    """Attention of l tokens to s: (n, H, l, D), twice (n, K, s, D), (l, s) -> (n, H, l, D)."""
     rows, heads, count, width = query.shape
-    groups, seen = key.shape[1:3]
+    groups = key.shape[1]
     # the heads that share keys, one below the other; scaled here, where numbers are fewest
     grouped = query.reshape(rows * groups, -1, width) * scaling
-    hidden = _later_tokens(count, seen, query.dtype).repeat(heads // groups, 1)
-    weights = torch.baddbmm(hidden, grouped, key.flatten(0, 1).mT).softmax(-1)
+    weights = torch.baddbmm(mask.repeat(heads // groups, 1), grouped, key.flatten(0, 1).mT).softmax(-1)
     return (weights @ value.flatten(0, 1)).view(rows, heads, count, value.shape[-1])
-
-
-@cache
-def _later_tokens(count, seen, dtype):
-    """(count, seen): -inf where a token would see a later one."""
-    return torch.full((count, seen), -torch.inf, dtype=dtype).triu(seen - count + 1)
 
 
 AttentionInterface.register(NAME, attention)
