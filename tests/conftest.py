@@ -1,4 +1,6 @@
-"""What all tests share: which of them stay together in one worker, and the kill table at the end of a run."""
+"""What all tests share: which of them stay together in one worker, a warm sandbox, and the kill table at the end."""
+
+import pytest
 
 from course_utils.grading.mutants import Outcome, table
 
@@ -33,3 +35,16 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("kill table")
         for line in table(outcomes):
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory):
+    """A warm parent of sandboxes with the package that students get, its usual limits and imports."""
+    from sandbox import require_sandbox
+
+    from course_utils.grading import package
+    from course_utils.grading.sealed import Zygote
+
+    require_sandbox()
+    with Zygote(package.build(tmp_path_factory.mktemp("package") / "student")) as made:
+        yield made

@@ -4,13 +4,10 @@ A cell forges what the scripts beside a function give back; a process that the g
 """
 
 import pytest
-from sandbox import require_sandbox
 
 from course_utils.checks import catalogue
 from course_utils.checks.judge import judge
-from course_utils.grading import package
 from course_utils.grading.remote import stand_in
-from course_utils.grading.sealed import Zygote
 
 EXERCISES = {e.id: e for name in catalogue.MODULES for e in catalogue.assignment(name).values()}
 FORGED = """
@@ -118,13 +115,6 @@ ANSWERS = {
     "in threads": ("bug-06", CHAT.format("await asyncio.to_thread(generate, prompt)"), None),
     "waiting for the end": ("overfit-verifier", WAITING, "is stopped"),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    require_sandbox()
-    with Zygote(package.build(tmp_path_factory.mktemp("package") / "student")) as made:
-        yield made
 
 
 @pytest.mark.parametrize("answer", ANSWERS)

@@ -7,7 +7,6 @@ import inspect
 import re
 
 import pytest
-from sandbox import require_sandbox
 
 from course_utils.checks.exercises import dpo_chunked
 from course_utils.checks.exercises.dpo_chunked_memory import WHOLE
@@ -107,13 +106,6 @@ ATTACKS = {  # cells, and what stands for the function
     ),
     "whole where there are many rows": ("", "lambda h, w, y, n: (_by_chunks(_whole) if len(h) < 100 else _whole)(h, w, y, *[n] * (len(h) < 100))"),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    require_sandbox()
-    with Zygote(package.build(tmp_path_factory.mktemp("package") / "student")) as made:
-        yield made
 
 
 def judged(zygote, function, before=""):

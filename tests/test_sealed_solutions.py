@@ -1,24 +1,14 @@
 """The solved notebooks in the sandbox: every answer of the course earns full points there, and no graded cell needs an experiment."""
 
 import pytest
-from sandbox import require_sandbox
 from test_another_process import ANSWERS, IMPORTS
 
 from course_utils.checks import catalogue
 from course_utils.checks.judge import judge
 from course_utils.commands.paths import SOLUTIONS, assignments
-from course_utils.grading import package
 from course_utils.grading.assignment import load_assignment
 from course_utils.grading.jobs import Job, run_job
 from course_utils.grading.remote import stand_in
-from course_utils.grading.sealed import Zygote
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    require_sandbox()
-    with Zygote(package.build(tmp_path_factory.mktemp("package") / "student")) as made:
-        yield made
 
 
 @pytest.mark.parametrize("name", assignments())
