@@ -1,17 +1,16 @@
 """Grading a class: what is written where, on submissions whose cells run in this process."""
 
 import contextlib
-import functools
 import json
 import os
 import time
 from dataclasses import replace
 
 import nbformat
-import nbgrader.api
 import pytest
 from grading_class import (
     KL,
+    LOAD,
     LOG_SOFTMAX,
     NAME,
     POINTS,
@@ -19,8 +18,8 @@ from grading_class import (
     answered,
     cells_of,
     grade_here,
+    grade_quickly,
     hand_in,
-    one_thread,
     released,
 )
 from nbgrader.api import Gradebook
@@ -32,17 +31,11 @@ from course_utils.grading.jobs import run_job
 from course_utils.grading.run import Plan, grade_class
 from course_utils.grading.steps import Limits
 
-LOAD = functools.cache(run.load_assignment)
-ALEMBIC = functools.cache(nbgrader.api.get_alembic_version)
-
 
 @pytest.fixture
 def classroom(tmp_path, monkeypatch):
     """From (changes of the plan) to (entries by student, lines said); the class's folders are in `tmp_path`."""
-    monkeypatch.setattr(run, "process_pools", one_thread)
-    # what takes a second each time, and is the same each time
-    monkeypatch.setattr(run, "load_assignment", LOAD)
-    monkeypatch.setattr(nbgrader.api, "get_alembic_version", ALEMBIC)
+    grade_quickly(monkeypatch)
     (tmp_path / "submitted").mkdir()
 
     def grade(work=grade_here, **changes):

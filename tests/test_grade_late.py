@@ -1,22 +1,21 @@
 """Late submissions: the penalty in the gradebook is the one that nbgrader's own step gives, by the course's plugin."""
 
-import functools
 import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import nbformat
-import nbgrader.api
 import pytest
 from grading_class import (
+    LOAD,
     LOG_SOFTMAX,
     NAME,
     POINTS,
     REVERSE,
     answered,
     grade_here,
+    grade_quickly,
     hand_in,
-    one_thread,
     released,
 )
 from nbgrader.api import Gradebook
@@ -30,8 +29,6 @@ from course_utils.grading.class_page import page
 from course_utils.grading.run import Plan, grade_class
 from course_utils.grading.student_page import page_file
 
-LOAD = functools.cache(run.load_assignment)
-ALEMBIC = functools.cache(nbgrader.api.get_alembic_version)
 DUE = datetime(2030, 1, 2, 12)
 LATE = {"in-time": -60, "by-little": 60, "by-much": 90_000, "half": 9000, "blank": 9000, "no-date": None}
 
@@ -68,10 +65,7 @@ def config_of(kind):
 @pytest.fixture
 def classroom(tmp_path, monkeypatch):
     """From (a kind of penalty, changes of the plan) to ({student: entry}, the report's file), of a class of `LATE`."""
-    monkeypatch.setattr(run, "process_pools", one_thread)
-    # what takes a second each time, and is the same each time
-    monkeypatch.setattr(run, "load_assignment", LOAD)
-    monkeypatch.setattr(nbgrader.api, "get_alembic_version", ALEMBIC)
+    grade_quickly(monkeypatch)
     monkeypatch.setenv("PATH", kernel_environment()["PATH"])  # a new gradebook calls alembic by its bare name
     wrong = answered(answers={"kl-divergence": REVERSE, "log-softmax": LOG_SOFTMAX})
     for student, late in LATE.items():
