@@ -10,6 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 
+class Busy(RuntimeError):
+    """Another process is at work there; to be tried again later."""
+
+
 def write_whole(path, content):
     """Write a text or bytes under another name, wait for the disk, rename. A kill leaves the old file or the new."""
     path = Path(path)
@@ -68,7 +72,7 @@ def only_one(folder, what):
     file system it is as good as that system's locks.
 
     Raises:
-        RuntimeError: another process holds it.
+        Busy: another process holds it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,9 +81,11 @@ def only_one(folder, what):
     try:
         try:
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):  # a full or read-only disk is nobody at work
+                raise OSError(f"{folder / 'lock'}: {error}") from None
             who = holder.read_text() if holder.is_file() else "unknown"
-            raise RuntimeError(f"{what}: another process (id {who}) is at work in {folder}") from None
+            raise Busy(f"{what}: another process (id {who}) is at work in {folder}") from None
         write_whole(holder, str(os.getpid()))
         yield
     finally:

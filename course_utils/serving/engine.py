@@ -4,6 +4,7 @@ An engine is called from one worker thread at a time, never from the event loop.
 """
 
 import hashlib
+import math
 import time
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +42,8 @@ class StubEngine:
     """
 
     def __init__(self, answer="You said: {prompt}", delay=0.0, version="stub"):
+        if not (delay >= 0 and math.isfinite(delay)):
+            raise ValueError(f"delay must be finite and not negative, not {delay}")
         self.answer, self.delay, self.version = answer, delay, version
 
     def generate(self, prompts):
@@ -66,12 +69,19 @@ class ModelEngine:
         version: stored with every answer; by default the folder's name and a digest of its weights.
 
     Raises:
-        ValueError: (from `load_model`) if there is no model in the folder.
+        ValueError: `max_new` is below 1 or leaves no room for a prompt, `temperature` or `top_p` is out of range,
+            or (from `load_model`) there is no model in the folder.
     """
 
     def __init__(self, folder, max_new=128, temperature=0.7, top_p=0.95, version=None):
         from course_utils.testbed.models import load_model  # transformers takes seconds
 
+        if max_new < 1:
+            raise ValueError(f"max_new must be at least 1, not {max_new}")
+        if not (temperature >= 0 and math.isfinite(temperature) and 0 < top_p <= 1):
+            raise ValueError(
+                f"temperature must be from 0 and top_p above 0, at most 1, not {temperature} and {top_p}"
+            )
         self.model, self.tokenizer = load_model(folder)
         self.tokenizer.padding_side = "left"
         self.version = version or weights_version(folder)
