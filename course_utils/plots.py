@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 from cycler import cycler
 from IPython.display import display
 
+from course_utils.scale import scale
+
 # Blue, orange, black: apart in grey and for colour-blind readers; line styles and markers differ too.
 COLOURS = ("#0b4f9e", "#e08214", "#111111", "#8c8c8c")
 STYLE = {
@@ -44,8 +46,10 @@ def show(fig, alt):
 
     Args:
         fig: a matplotlib figure.
-        alt: what the figure shows, in a sentence.
+        alt: what the figure shows, in a sentence; of the default scale, which the fast one says.
     """
+    if scale() == "fast":
+        alt += " (As it comes out at the default scale; a run at the fast one may be too short to show it.)"
     buffer = io.BytesIO()
     # no version of the library in the file, so that the bytes depend on the picture only
     fig.savefig(buffer, format="png", metadata={"Software": None})

@@ -123,7 +123,7 @@ def agreement(proxy, pairs):
 fresh = over.more_pairs(start.model, at_scale(100, 1000), seed=999)
 accuracy = {name: agreement(proxy, fresh) for name, proxy in (("A", proxy_a), ("B", proxy_b))}
 for name, share in accuracy.items():
-    print(f"proxy {name} ranks {share:.0%} of 1,000 fresh pairs as gold does")
+    print(f"proxy {name} ranks {share:.0%} of {len(fresh):,} fresh pairs as gold does")
 
 
 # %% tags=["experiment"]
@@ -358,7 +358,7 @@ my_rule = ("held_out", 4)
 my_reason = "a second reward model has not been optimised, so it should notice"
 
 # %% [markdown]
-# Each signal but the KL is averaged with its two neighbours (so a rule knows one checkpoint more than it says), then the rule is applied. Its **score** is the gold reward, averaged likewise, at the checkpoint that it keeps.
+# Each signal but the KL is averaged with its two neighbours (so smoothing looks one checkpoint ahead: a rule that stops at checkpoint *i* has seen *i* + 1), then the rule is applied. Its **score** is the gold reward, averaged likewise, at the checkpoint that it keeps.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 stop = use("early-stop", early_stop)
@@ -367,6 +367,8 @@ stop = use("early-stop", early_stop)
 def keeps(rule, rows):
     """The checkpoint that a rule keeps; gold is not looked at, but for the audit's 64 labels."""
     signal, setting = rule
+    if signal not in ("proxy", "held_out", "kl", "audit"):
+        raise ValueError(f"my_rule: {signal!r} is none of the signals 'proxy', 'held_out', 'kl' and 'audit'")
     if signal == "kl":
         return max((i for i, kl in enumerate(rows["kl"]) if kl <= setting), default=0)
     return stop(over.smooth(list(rows[signal])), setting)
@@ -457,7 +459,7 @@ correlation = {
 print("correlation of proxy A and proxy B over the checkpoints, by seed:", correlation)
 
 # %% [markdown]
-# - *Patience on the optimised proxy* stops where noise happens to hold the proxy up, or never. It knows nothing of gold.
+# - *Patience on the optimised proxy* stops where noise makes a plateau, or never. It knows nothing of gold.
 # - *A second proxy is no safeguard by itself.* It was fitted by the same recipe to pairs of the same start. On seeds 0 and 1 its score follows proxy A's (correlations above) and is highest at the very end, where gold is far below the start; only a noise dip stopped the rule early. On the other three it turns, but after gold has.
 #   On average patience on it keeps no more gold than the start had, and on three of five seeds less.
 # - *A KL budget and a small audit with gold labels* do best, and the audit costs 64 labels a checkpoint. **Two cautions.** The menu, budgets and patience, was written by people who had seen such curves; you chose from it blindly, on this run. And the audit's 64 labels are among
@@ -514,7 +516,7 @@ grade("fit-overoptimisation", fit_overoptimisation)
 #
 # `predicted-peak` · difficulty 2/5 · about 10 minutes · 3 points
 #
-# For $\alpha, \beta > 0$, return the $d$ at which gold is highest. Differentiate each law and put the derivative to 0.
+# For $\alpha, \beta > 0$, return the $d$ at which gold is highest. Differentiate each law and put the derivative to 0. (RL's law has a peak for any $\alpha$, as long as $\beta > 0$.)
 #
 # - `kind`: `"bon"` or `"rl"`. Returns a float, in units of $d$ (its square is the KL).
 #
@@ -555,7 +557,12 @@ def fitted(kl, gold, kind):
     """A dict: alpha, beta, R² and the KL of the predicted and the seen peak, for gains in gold."""
     kl, gold = list(kl), list(gold)
     alpha, beta = fit(kl, gold, kind)
-    peak = peak_of(alpha, beta, kind) ** 2 if alpha > 0 and beta > 0 else float("nan")
+    if alpha > 0 and beta > 0:
+        peak = peak_of(alpha, beta, kind) ** 2
+    elif kind == "rl" and beta > 0:  # RL's law has its peak for every α; the exercise asks for α > 0 only
+        peak = math.exp(alpha / beta - 1) ** 2
+    else:
+        peak = float("nan")
     seen = kl[int(np.argmax(gold if kind == "bon" else over.smooth(gold)))]
     quality = over.r_squared(kl, gold, alpha, beta, kind)
     return {"α": alpha, "β": beta, "R²": quality, "KL of the peak, predicted": peak, "seen": seen}
@@ -656,16 +663,16 @@ for law in ("rl", "rl, KL ≤ 10"):
 # %% [markdown]
 # - *All five rise and fall*, but on seed 4 RL's rise is hardly more than noise; its proxy is also the one whose best of 256 ends below the start.
 # - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is another matter: fitted to the whole walk, the law has **no peak at all** on most seeds (α < 0, "NaN"), with an R² that looks fine. It is earned on the long fall, not on the peak that you would want to predict. Fitted to the part up to KL 10 it has one on all seeds but that whose gold hardly rose, and still too early.
-# - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward (Gao et al. warn against comparing
-#   the two by KL).
-# - *Do not extrapolate.* Refitting to half of a curve gives other coefficients; try it.
+# - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward. Gao et al. warn against comparing
+#   the two by KL; at equal *proxy* reward they find them close together (section 4.4).
+# - *Do not extrapolate.* Refitting to half of a curve gives other coefficients; try `fitted(bon["kl"][:5], (bon["gold"] - bon["gold"][0])[:5], "bon")`.
 
 # %% [markdown]
 # ## 6. What changes it
 #
 # Most of this section reads the kept runs: three seeds, each with its own start, data and raters. Every mitigation shares start and samples with the plain proxy of its seed (one reward model, 1,000 comparisons), so it is compared seed by seed.
 #
-# Columns "n = 16", "n = 256" and "at its best n" are differences to that plain proxy: the mean of three seeds and its 95 % t interval. Three seeds make a wide one (4.3 standard errors), and where it holds 0 the result is "not told apart". So look at "ahead at 256" too: on how many seeds a row is ahead,
+# Columns "n = 16", "n = 256" and "at its best n" are differences to that plain proxy: the mean of three seeds and its 95 % t interval. Three seeds make a wide one (4.3 standard errors), and where it holds 0 the result is "not told apart". So look at the two columns "at 256" too: on how many seeds a row is ahead or behind there,
 # and on how many of them *clearly*, by an interval over that seed's own 96 prompts. "From its best n to 256" is a row's own fall.
 
 # %% tags=["experiment"]
@@ -693,10 +700,11 @@ def bon_against(name):
     """Best-of-n by a proxy, minus best-of-n by the plain one: at n = 16, at n = 256, and each one's best n."""
     ours, plain = bon_kept.loc[name][all_proxies], bon_kept.loc["1,000 comparisons"][all_proxies]
     rows = bon_rows[(bon_rows.name == name) & (bon_rows.n == 256) & bon_rows.seed.isin(all_proxies)]
-    clear = (rows["more"] > 1.96 * rows["more_se"]).sum()  # over the prompts of a seed
+    more, clear = rows["more"], 1.96 * rows["more_se"]  # over the prompts of a seed
     return {
         **{f"n = {n}": interval(ours.loc[n] - plain.loc[n]) for n in (16, 256)},
-        "ahead at 256": f"{(ours.loc[256] > plain.loc[256]).sum()} of {len(all_proxies)}, clearly {clear}",
+        "ahead at 256": f"{(more > 0).sum()}, clearly {(more > clear).sum()}",
+        "behind at 256": f"{(more < 0).sum()}, clearly {(more < -clear).sum()}",
         "at its best n": interval(ours.max() - plain.max()),
         "from its best n to 256": interval(ours.loc[256] - ours.max()),
     }
@@ -1159,8 +1167,8 @@ print(
 # %% [markdown]
 # ## 7. Gaming made visible
 #
-# Now the raters have a **bias**, as raters do. The same 1,000 pairs, judged by gold plus a bit for something else: a quarter of a point for each word, 2.5 points for "yes right" (agreement), or 2 points for opening with "great question" (an artefact of the annotation guidelines, say). Then DPO,
-# with notebook 03's β and learning rate: 100 steps live, 150 in the kept runs.
+# Now the raters have a **bias**, as raters do. The same 1,000 pairs, judged by gold plus something else: a quarter of a point for each word, 2.5 points for "yes right" (agreement), or 2 points for opening with "great question" (an artefact of the annotation guidelines, say). Then DPO,
+# with notebook 03's β (0.5) and learning rate (0.0002): 100 steps live, 150 in the kept runs.
 
 # %% [markdown]
 # Columns of the next table: *agrees* and *opens* are shares of answers with "yes right", or that open with "great question"; *agrees when wrong* is, of the verdicts on false statements, the share that agree; *repeats* are repeated claims an answer.
@@ -1177,6 +1185,7 @@ for name in ("length", "agreement", "opening"):
     biased[f"bias: {name}"], _, decoded[f"bias: {name}"] = bias.meters(
         policies[name], start, SEED, at_scale(60, 400)
     )
+print(f"standard deviation of gold over the start's answers to a prompt: {spread:.2f}\n")
 print(pd.DataFrame(biased).T[show].round(2).to_string())
 for i in range(2):
     print(f"\nabout: {text.decode(asked[i][3:6])}")
@@ -1322,7 +1331,7 @@ print(
     bool((lengths.loc["R-DPO, α = 0.25"] < lengths.loc["length"]).all()),
 )
 print(
-    "per-token DPO is as long as DPO, or longer, on",
+    "per-token DPO is at most a word shorter than DPO, or longer, on",
     int((lengths.loc["per-token DPO"] > lengths.loc["length"] - 1).sum()),
     "of",
     lengths.shape[1],
@@ -1457,18 +1466,21 @@ print(f"kept DPO runs that end at least 0.2 below their best: {sum(fell)} of {le
 # 200 responses with random true rewards, 300 pairs, each labelled once, 15 % of the labels turned round; 20 worlds. The policy is a table, so nothing generalises. What happens as training goes on?
 
 # %% tags=["experiment", "nbval-ignore-output"]
+import functools
+
 from course_utils.experiments import noise
 
 walks = {}
 for name, loss, strength in (
     ("DPO, β = 0.1", "DPO", 0.1),
-    ("cDPO, β = 0.1, ε = 0.1", "cDPO", 0.1),
-    ("rDPO, β = 0.1, ε = 0.1", "rDPO", 0.1),
+    ("cDPO, β = 0.1, ε = 0.15", "cDPO", 0.1),
+    ("rDPO, β = 0.1, ε = 0.15", "rDPO", 0.1),
     ("IPO, τ = 0.1", "IPO", 0.1),
     ("IPO, τ = 0.5", "IPO", 0.5),
 ):
     steps = (0, 10, 30, 100, 300) if scale() == "fast" else (0, 10, 30, 100, 300, 1000)
-    walks[name] = noise.walk(noise.LOSSES[loss], strength, seeds=20, steps=steps)
+    known = {"smoothing": 0.15} if loss in ("cDPO", "rDPO") else {}  # they are told the share of flips
+    walks[name] = noise.walk(functools.partial(noise.LOSSES[loss], **known), strength, seeds=20, steps=steps)
 print(
     f"mean true reward over 20 worlds, and its standard deviation over them, at step {', '.join(str(r['step']) for r in walks['DPO, β = 0.1'][1:])}"
 )
@@ -1496,7 +1508,7 @@ conclude(
 #
 # ### When pairs repeat: noise and certainty
 #
-# One pair again and again, the better response preferred with probability $p$, a share of the labels flipped. The optimum of the margin $h$, found numerically, against its closed form ($q$ is the observed preference):
+# One pair again and again, the better response preferred with probability $p$, a share $f$ of the labels flipped, so that it is observed to win with probability $q = p(1-f) + (1-p)f$. The optimum of the margin $h$, found numerically, against its closed form:
 #
 # | loss | optimum of $h$ |
 # |---|---|
@@ -1589,8 +1601,8 @@ grade("overfit-verifier", verifier_gap)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Train.** A small model is fine-tuned on 6,000 programs, **a quarter of them tables of the visible tests**: the exploit is seeded on purpose. GRPO then rewards passing tests. Three verifiers: the two visible tests; those and *one* test that is not in the prompt; the visible ones and a **property** (the
-# second difference is 0, from one of the visible inputs on), which needs no further outputs.
+# **Train.** A small model is fine-tuned on 6,000 programs, **a quarter of them tables of the visible tests**: the exploit is seeded on purpose. GRPO then rewards passing tests. Three verifiers: the two visible tests; those and *one* test that is not in the prompt; the visible ones and a **property** that
+# needs no further outputs: the program is run at one of the visible inputs $x$ and the two after it, and $f(x) - 2f(x+1) + f(x+2)$ must be 0 modulo 20. All honest programs pass; a table gives its entry at $x$ and then, mostly, zeros.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 from course_utils.experiments import programs as coding
@@ -1611,7 +1623,7 @@ for name, count in lengths.items():
         special = after
 print(pd.DataFrame(trained).T.round(2).to_string())
 
-print("\nthe same tasks, before and after 100 rounds on the two visible tests:")
+print(f"\nthe same tasks, before and after {lengths[chosen[0]]} rounds on the two visible tests:")
 for task, old, new in list(zip(tasks, before, special))[:4]:
     gaps = [gap_of(programs.program_of(r), task.visible, task.hidden(), timeout=1.0) for r in (old, new)]
     shown = ", ".join(f"f({x}) = {y}" for (x,), y in task.visible)
