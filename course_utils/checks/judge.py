@@ -109,7 +109,10 @@ def judge(exercise, function, seed=VISIBLE_SEED, reveal=True, graded=True):
         rows.append(row)
         outcomes += seen
     named = _misconception(exercise, outcomes)
-    return Report(exercise.id, tuple(rows), named.name if named else "", named.sentence if named else "")
+    if named is None:
+        return Report(exercise.id, tuple(rows))
+    sentence = (reveal and named.visible) or named.sentence
+    return Report(exercise.id, tuple(rows), named.name, sentence)
 
 
 def values_hold(exercise, function):
