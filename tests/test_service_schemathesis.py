@@ -31,7 +31,8 @@ def page(tmp_path_factory):
     """What schemathesis read on the OpenAPI page of a running service."""
     engines = {name: StubEngine() for name in ("control", "treatment")}
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('generated')}/s.db")
-    app = create_app(engines, store, tokens=TOKENS, limits=Limits(rate=1e6, burst=1e6))
+    limits = Limits(rate=1e6, burst=1e6, refresh=0.02)  # a ramp takes twice as long
+    app = create_app(engines, store, tokens=TOKENS, limits=limits)
     with serve_in_thread(app) as url:
         yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
