@@ -255,3 +255,13 @@ def test_an_input_that_is_overwritten_costs_the_points_of_that_and_says_so():
     assert [row.part for row in lost] == ["dtype kept, inputs unchanged"]
     assert "`ref_chosen` was changed by your function; work on a copy" in lost[0].message
     assert report.points == report.max_points - 0.5 and report.misconception == "in-place"
+
+
+def test_progress_says_where_no_record_is_kept(tmp_path, monkeypatch, capsys):
+    checks.progress()
+    assert "No record is kept" not in capsys.readouterr().out
+    monkeypatch.delenv("COURSE_PROGRESS")
+    monkeypatch.chdir(tmp_path)
+    checks.progress()
+    checks.points_page()
+    assert capsys.readouterr().out.count("No record is kept here") == 2

@@ -62,7 +62,7 @@ def weekly_report(store, week, baseline_weeks, out, today=None):
 
     Raises:
         ValueError: `week` is no ISO week, not over, or the store holds no answers of it; `baseline_weeks` is below 3.
-        RuntimeError: another process writes into `out`.
+        Busy: another process writes into `out`.
     """
     from course_utils.iteration.report_page import page, picture
 

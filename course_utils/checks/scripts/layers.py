@@ -64,7 +64,7 @@ def exported(function, parts):
     if not isinstance(first, dict) or not all(isinstance(t, torch.Tensor) for t in first.values()):
         return None
     kept = _copies(first)
-    graph = any(tensor.requires_grad for tensor in first.values())
+    graph = any(tensor.grad_fn is not None for tensor in first.values())
     second = _copies(function(layers))
     after = {
         name: [getattr(layer, part).detach().clone() for part in ("weight", "lora_A", "lora_B")]
@@ -72,7 +72,7 @@ def exported(function, parts):
     }
     before = _copies(first)
     if graph:  # before the layers change: a graph that is out of date cannot be followed
-        sum(tensor.sum() for tensor in first.values() if tensor.requires_grad).backward()
+        sum(tensor.sum() for tensor in first.values() if tensor.grad_fn is not None).backward()
     _train(layers)
     later, third = _copies(first), _copies(function(layers))
     for tensor in first.values():
