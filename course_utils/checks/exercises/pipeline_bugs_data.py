@@ -839,6 +839,14 @@ def _join_with_word(requests, votes):
     return [{**requests[id], **v, "label": _UP_OR_DOWN[v["feedback"]]} for id, v in last.items()]
 
 
+def _join_by_majority(requests, votes):
+    given = {id: [v["feedback"] for v in votes if v["request_id"] == id] for id in requests}
+    valid = {
+        id: [word == "thumbs_up" for word in words if word in _UP_OR_DOWN] for id, words in given.items()
+    }
+    return [requests[id] | {"label": sum(ups) > len(ups) / 2} for id, ups in valid.items() if ups]
+
+
 def _join_in_requests(requests, votes):
     """The labels are written into the requests that were given."""
     rows = join_votes(requests, votes)
@@ -957,10 +965,13 @@ def _join_cases(draw):
         _vote(ids[i], up)
         for i, up in zip([*draw.permutation(9), *draw.permutation(9)[:5]], [True, False] * 7, strict=True)
     ]
+    # the last vote, against most before it
+    votes += [*[_vote(ids[2])] * 4, _vote(ids[2], False)]
+    requests[ids[8]]["response"] = ""  # an answer like any other
     # a wrong word after a right one leaves the right one standing
     votes += [_vote(ids[0], word="banana"), _vote("never-issued"), _vote(ids[1], word="thumbs up")]
     return [
-        Case((requests, votes), label="17 votes for nine requests and an unknown one"),
+        Case((requests, votes), label="22 votes for nine requests and an unknown one, one answer is empty"),
         Case((requests, votes[:3]), label="three votes for nine requests"),
     ]
 
@@ -991,6 +1002,16 @@ BUG_05 = find_the_bug(
             "repeated votes are looked at now, but two more things are wrong",
         ),
         ("first", _join(first=True, last=False), "of several votes the first one counts; the last should"),
+        (
+            "majority",
+            _join_by_majority,
+            "of several votes for a request the more frequent one counts; the last one should",
+        ),
+        (
+            "empty-dropped",
+            lambda requests, votes: [row for row in join_votes(requests, votes) if row["response"]],
+            "a request whose answer is empty gives no row any more; each request that has a vote gives one",
+        ),
         ("raising", _join_raising, "one unknown request stops everything; its vote is to be left out"),
         (
             "wiped-out",

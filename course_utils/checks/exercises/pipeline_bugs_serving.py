@@ -344,7 +344,9 @@ def _two(function, prompts):
     elif not ours(function) and not _come_together(function, prompts):
         words = "the model holds up the event loop, or the other request"
     return {
-        "loop": words if not odd else f"{type_of(odd[0])} came back, not an answer",
+        "loop": words
+        if not odd
+        else f"{'None' if odd[0] is None else type_of(odd[0])} came back, not an answer",
         "answers": answers if not odd else "not texts",
     }
 
@@ -389,13 +391,22 @@ def _asking(function, prompts):
         return {"asked": Fault("not texts", "not texts")}
     first, again = answers[:-1], answers[-1]
     own = [given.get(prompt, [None])[0] for prompt in prompts]
-    if again == first[-1]:
+    if again == first[-1] and again in given.get(prompts[-1], [again]):
         words = "asked the same again, it gave the old answer without asking the model"
         return {"asked": Fault(words, "remembered")}
     if first != own:
         wrong = next(i for i, (a, b) in enumerate(zip(first, own, strict=True)) if a != b)
-        return {"asked": Fault(f"the request {prompts[wrong]!r} got {first[wrong]!r}", "another's answer")}
+        return {"asked": _astray(prompts[wrong], first[wrong], given)}
     return {"asked": "each its own"}
+
+
+def _astray(prompt, answer, given):
+    """What is wrong with the answer that a request got, of all that the model has given to each prompt."""
+    if answer in given.get(prompt, ()):
+        return Fault("for one request the model was asked more than once", "asked twice")
+    if any(answer in answers for answers in given.values()):
+        return Fault(f"the request {prompt!r} got {answer!r}", "another's answer")
+    return Fault(f"the request {prompt!r} got {answer!r}, which the model never gave", "not the model's")
 
 
 def _service_cases(draw):
