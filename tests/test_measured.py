@@ -1,5 +1,7 @@
 """The kept results: where they come from, and that they hold what the notebooks say of them."""
 
+import json
+
 import pytest
 
 from course_utils import measured
@@ -45,6 +47,15 @@ def test_the_kept_settings_are_those_of_the_package():
         assert settings[name]["stated"] == _plain(method.settings), name
         pushed = _plain(method.settings | method.pushed) if method.pushed else None
         assert settings[name]["pushed"] == pushed, name
+
+
+@pytest.mark.parametrize(
+    "name", ["overoptimisation", "frontier", "trained_labels", "biased_raters", "verifier_programs"]
+)
+def test_the_kept_settings_of_notebook_05_are_those_of_the_package(name):
+    from course_utils.commands.measure import goodhart_settings
+
+    assert measured.read(name)[1]["settings"] == json.loads(json.dumps(goodhart_settings()[name]))
 
 
 def test_trl_agrees_to_1e_minus_5():
