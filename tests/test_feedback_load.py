@@ -6,7 +6,14 @@ import json
 import pandas as pd
 import pytest
 
-from course_utils.feedback import load_feedback, load_hh_rlhf, load_messages, stream_feedback
+from course_utils.feedback import (
+    load_feedback,
+    load_hh_rlhf,
+    load_messages,
+    stream_feedback,
+    stream_hh_rlhf,
+    stream_messages,
+)
 
 ROWS = [
     {"conversation_id": "c1", "prompt": "what, exactly ?", "response": 'it is "42"', "user_id": "007",
@@ -167,6 +174,45 @@ def test_broken_files(tmp_path):
             load_feedback(tmp_path / name)
 
 
+HEADER = "conversation_id,prompt,response,user_id,feedback,timestamp\n"
+LINE = "a,b,c,d,thumbs_up,2026-01-05\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", (HEADER + LINE + "a,\xe9,c,d,thumbs_up,2026-01-05\n").encode("latin-1"), ", line 3"),
+        ("a.csv", (HEADER + LINE).encode("utf-16"), ", line 1"),
+        ("a.csv", (HEADER + LINE[:-1] + ",more\n").encode(), ", row 1: there are more fields"),
+        ("a.csv.gz", (HEADER + LINE).encode(), ": Not a gzipped file"),
+        ("a.csv.gz", gzip.compress((HEADER + LINE).encode())[:-9], ": Compressed file ended"),
+        ("a.jsonl.gz", gzip.compress(json.dumps(ROWS[0]).encode() + b"\n")[:-9], ", after row 1: Compressed"),
+        ("a.jsonl", json.dumps(ROWS[0]).encode() + b"\n{\xe9", ", row 2: 'utf-8' codec"),
+        ("a.jsonl", b"{" * 3 + b"[" * 100_000, ", row 1: "),
+        ("a.jsonl", json.dumps(ROWS[0] | {"prompt": "\ud83d"}).encode(), ", row 1, column 'prompt': a lone"),
+    ],
+)
+def test_what_no_text_editor_shows_is_named(tmp_path, name, content, words):
+    """Other encodings, files cut short or not compressed at all, half characters."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        load_feedback(tmp_path / name)
+    assert f"{tmp_path / name}{words}" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.jsonl.gz"])
+def test_a_byte_order_mark_does_no_harm(tmp_path, name):
+    whole = (HEADER + LINE).encode() if "csv" in name else json.dumps(ROWS[0]).encode()
+    marked = b"\xef\xbb\xbf" + whole
+    (tmp_path / name).write_bytes(gzip.compress(marked) if name.endswith("gz") else marked)
+    assert load_feedback(tmp_path / name).columns[0] == "conversation_id"
+
+
+def test_dates_of_a_parquet_file_are_times(tmp_path):
+    rows = [row | {"timestamp": pd.Timestamp("2026-01-05").date()} for row in ROWS]
+    assert load_feedback(write(tmp_path, rows, "parquet"))["timestamp"][0] == pd.Timestamp("2026-01-05")
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_streaming_gives_the_same_rows_and_counts_on(tmp_path, kind):
     rows = [row | {"conversation_id": f"c{i}"} for i in range(9) for row in ROWS]
@@ -269,6 +315,9 @@ def test_messages_with_labels(tmp_path):
         (talk(messages=[{"role": "assistant", "content": "a"}]), "speaks before any user"),
         (talk(user_id=None), "column 'user_id': it is missing"),
         (talk(timestamp="soon"), "column 'timestamp': 'soon'"),
+        (talk(timestamp=17), "column 'timestamp': 17"),
+        (talk(user_id=["u"]), "column 'user_id': ['u'] is no text"),
+        (talk(messages=[{"role": "user", "content": "a", "label": True}]), "message 1: a verdict on a user's"),
         (talk(messages=[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "feedback": 1}]),
          "column 'feedback': '1' among verdicts"),
     ],
@@ -278,6 +327,26 @@ def test_messages_faults(tmp_path, record, words):
     with pytest.raises(ValueError, match="m.jsonl, row 2") as error:
         load_messages(path)
     assert words in str(error.value)
+
+
+def test_dialogues_in_pieces_are_those_of_the_whole(tmp_path):
+    bare = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    told = [bare[0], bare[1] | {"feedback": None, "label": False}]
+    talks = [talk(messages=bare), talk(), talk(messages=bare), talk(), talk(messages=bare)]
+    path = write_lines(tmp_path / "m.jsonl", talks)
+    whole, pieces = load_messages(path), list(stream_messages(path, 1))
+    pd.testing.assert_frame_equal(pd.concat(pieces), whole)
+    assert whole.attrs["unrated"] == sum(piece.attrs["unrated"] for piece in pieces) == 5
+    path = write_lines(tmp_path / "n.jsonl", [talk(messages=told)])
+    assert load_messages(path)["feedback"].tolist() == ["thumbs_down"]
+    good = {"chosen": TALK + " this", "rejected": TALK + " that"}
+    path = write_lines(tmp_path / "hh.jsonl", [{"chosen": "x"}, good, good])
+    whole, pieces = load_hh_rlhf(path, skip=True), list(stream_hh_rlhf(path, 1, skip=True))
+    pd.testing.assert_frame_equal(pd.concat(pieces), whole)
+    assert whole.index.tolist() == [0, 1] and [len(piece.attrs["skipped"]) for piece in pieces] == [1, 0, 0]
+    for stream in (stream_messages, stream_hh_rlhf):
+        with pytest.raises(ValueError, match="rows must be"):
+            next(stream(path, 0))
 
 
 def test_messages_without_a_verdict(tmp_path):

@@ -11,7 +11,12 @@ from course_utils.feedback.clean import (
     flag_biased_users,
     naive_clean,
 )
-from course_utils.feedback.dialogues import load_hh_rlhf, load_messages
+from course_utils.feedback.dialogues import (
+    load_hh_rlhf,
+    load_messages,
+    stream_hh_rlhf,
+    stream_messages,
+)
 from course_utils.feedback.format import kto_weights, to_kto, to_pairs
 from course_utils.feedback.loaders import load_feedback, stream_feedback
 from course_utils.feedback.pool import prompt_ids, response_ids, response_pool, text_pool
@@ -43,6 +48,8 @@ __all__ = [
     "split_by_user",
     "split_feedback",
     "stream_feedback",
+    "stream_hh_rlhf",
+    "stream_messages",
     "text_pool",
     "to_kto",
     "to_pairs",

@@ -1,8 +1,10 @@
 """Reading dialogues: Anthropic's hh-rlhf pairs, and the messages format with a verdict per turn."""
 
+from itertools import islice
+
 import pandas as pd
 
-from course_utils.feedback.loaders import Verdicts, read_lines
+from course_utils.feedback.loaders import Verdicts, check_rows, read_lines
 
 ASSISTANT = "\n\nAssistant:"
 ROLES = ("system", "user", "assistant")
@@ -27,19 +29,41 @@ def load_hh_rlhf(path, skip=False):
             differ, an answer is empty, or the two answers are the same; with `skip`, only a line that
             is no record, or a file without a pair.
     """
-    rows, skipped = [], []
-    for row, record in read_lines(path):
-        try:
-            rows.append(_pair(record))
-        except ValueError as error:
-            if not skip:
-                raise ValueError(f"{path}, row {row}, {error}") from None
-            skipped.append((row, str(error)))
-    if not rows:
-        raise ValueError(f"{path}: there is no pair")
-    pairs = pd.DataFrame(rows, columns=["prompt", "chosen", "rejected"])
-    pairs.attrs["skipped"] = skipped
+    pieces = list(stream_hh_rlhf(path, 50_000, skip))
+    pairs = pd.concat(pieces)
+    pairs.attrs["skipped"] = [found for piece in pieces for found in piece.attrs["skipped"]]
     return pairs
+
+
+def stream_hh_rlhf(path, rows=10_000, skip=False):
+    """The pairs in pieces, for files larger than memory: frames from at most `rows` lines, as `load_hh_rlhf` gives them.
+
+    The index goes on from piece to piece; each piece's `attrs["skipped"]` tells of its own lines.
+
+    Args:
+        path, skip: as in `load_hh_rlhf`.
+        rows: of a piece, at least 1.
+
+    Raises:
+        ValueError: as `load_hh_rlhf`; what is wrong further on is found when it is reached.
+    """
+    check_rows(rows)
+    lines, start = read_lines(path), 0
+    while records := list(islice(lines, rows)):
+        found, skipped = [], []
+        for row, record in records:
+            try:
+                found.append(_pair(record))
+            except ValueError as error:
+                if not skip:
+                    raise ValueError(f"{path}, row {row}, {error}") from None
+                skipped.append((row, str(error)))
+        index = pd.RangeIndex(start, start + len(found))
+        pairs = pd.DataFrame(found, index, columns=["prompt", "chosen", "rejected"], dtype="str")
+        pairs.attrs["skipped"], start = skipped, start + len(found)
+        yield pairs
+    if start == 0:
+        raise ValueError(f"{path}: there is no pair")
 
 
 def _pair(record):
@@ -79,28 +103,60 @@ def load_messages(path):
 
     Raises:
         ValueError: naming file, row and column: a key is missing, a role is unknown, a content is no text or
-            empty, an assistant speaks first, a verdict is unknown or from another pair of words, a
-            timestamp cannot be read; or there is no verdict at all.
+            empty, an assistant speaks first, a verdict is unknown, from another pair of words or on a message that is
+            no assistant's, an id is no text, a timestamp cannot be read; or there is no verdict at all.
     """
-    rows, numbers, unrated = [], [], 0
-    for row, record in read_lines(path):
-        turns = _turns(record, f"{path}, row {row}, column")
-        unrated += sum(turn["feedback"] is None for turn in turns)
-        rows += [turn for turn in turns if turn["feedback"] is not None]
-        numbers += [row] * (len(rows) - len(numbers))
-    if not rows:
+    pieces = list(stream_messages(path, 50_000))
+    log = pd.concat(pieces)
+    log.attrs["unrated"] = sum(piece.attrs["unrated"] for piece in pieces)
+    return log
+
+
+def stream_messages(path, rows=10_000):
+    """The log in pieces, for files larger than memory: frames from at most `rows` dialogues, as `load_messages` gives them.
+
+    The index goes on from piece to piece; each piece's `attrs["unrated"]` counts its own turns.
+
+    Args:
+        path: as in `load_messages`.
+        rows: dialogues of a piece, at least 1.
+
+    Raises:
+        ValueError: as `load_messages`; what is wrong further on is found when it is reached.
+    """
+    check_rows(rows)
+    lines, verdicts, start, log = read_lines(path), Verdicts(path), 0, None
+    unrated = 0  # turns since the last verdict; they are told with the piece before or after them
+    while records := list(islice(lines, rows)):
+        turns = [(n, t) for n, record in records for t in _turns(record, f"{path}, row {n}, column")]
+        rated = [(n, turn) for n, turn in turns if turn["feedback"] is not None]
+        unrated += len(turns) - len(rated)
+        if rated:
+            if log is not None:
+                yield log
+            log = _log(rated, path, verdicts)
+            log.index, start = pd.RangeIndex(start, start + len(log)), start + len(log)
+            log.attrs["unrated"], unrated = unrated, 0
+    if log is None:
         raise ValueError(f"{path}: no assistant turn has a verdict")
-    log = pd.DataFrame(rows)
-    log["feedback"] = Verdicts(path).translate(log["feedback"].astype(object), numbers)
-    times = pd.to_datetime(log["timestamp"].astype(object), errors="coerce", utc=True, format="ISO8601")
+    log.attrs["unrated"] += unrated
+    yield log
+
+
+def _log(rated, path, verdicts):
+    """The frame of (row of the file, turn with a verdict)."""
+    numbers = [number for number, _ in rated]
+    log = pd.DataFrame([turn for _, turn in rated])
+    log["feedback"] = verdicts.translate(log["feedback"].astype(object), numbers)
+    given = log["timestamp"].astype(object)
+    texts = given.map(lambda value: value if isinstance(value, str) else None)
+    times = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
     if times.isna().any():
         at = int(times.isna().to_numpy().argmax())
-        shown = rows[at]["timestamp"]
         raise ValueError(
-            f"{path}, row {numbers[at]}, column 'timestamp': {shown!r} is no date and time (ISO 8601)"
+            f"{path}, row {numbers[at]}, column 'timestamp': {given[at]!r} is no date and time (ISO 8601)"
         )
     log["timestamp"] = times.dt.tz_localize(None)
-    log.attrs["unrated"] = unrated
     return log
 
 
@@ -122,6 +178,8 @@ def _turns(record, where):
             if not any(said["role"] == "user" for said in before):
                 raise ValueError(f"{here}: the assistant speaks before any user")
             rows.append(_row(record, message, place, before, where))
+        elif _verdict(message) is not None:
+            raise ValueError(f"{here}: a verdict on a {role}'s message; it belongs to the assistant's")
         before.append({"role": role, "content": content})
     return rows
 
@@ -130,11 +188,13 @@ def _row(record, message, place, before, where):
     own = {"conversation_id": record.get("conversation_id")}
     for key in ("user_id", "timestamp"):
         own[key] = message.get(key, record.get(key))
-    verdict = message.get("feedback", message.get("label"))
+    verdict = _verdict(message)
     if verdict is not None:
         for key, value in own.items():
             if value is None or str(value).strip() == "":
                 raise ValueError(f"{where} {key!r}: it is missing")
+            if key != "timestamp" and (isinstance(value, bool) or not isinstance(value, (str, int))):
+                raise ValueError(f"{where} {key!r}: {value!r} is no text")
     alone = len(before) == 1
     return {
         "conversation_id": str(own["conversation_id"]),
@@ -144,7 +204,13 @@ def _row(record, message, place, before, where):
         "response": message["content"],
         "user_id": str(own["user_id"]),
         "feedback": verdict,
-        "timestamp": own["timestamp"] if isinstance(own["timestamp"], str) else None,
+        "timestamp": own["timestamp"],
         "messages": list(before),
         "turn": place,
     }
+
+
+def _verdict(message):
+    """What a message's "feedback" or, where that is missing or null, its "label" says; None where there is no verdict."""
+    given = message.get("feedback")
+    return message.get("label") if given is None else given

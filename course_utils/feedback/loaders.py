@@ -3,8 +3,11 @@
 Rows are records, counted from 1; the header of a CSV file and blank lines do not count.
 """
 
+import csv
 import gzip
 import json
+import zlib
+from datetime import date
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +20,12 @@ from course_utils.feedback.columns import DOWN, REQUIRED, TEXTS, UP, WARNING
 # The words that a file may use for its verdicts: one pair of them, never two mixed.
 VOCABULARIES = ((UP, DOWN), ("1", "0"), ("1", "-1"), ("+1", "-1"), ("true", "false"), ("up", "down"))
 BOOLS = {"true": True, "false": False, "1": True, "0": False}
+BOM = b"\xef\xbb\xbf"  # which some editors put before the first character
+UNREADABLE = (
+    OSError,
+    EOFError,
+    zlib.error,
+)  # of a file: not there, not compressed as its name says, cut short
 
 
 def load_feedback(path, keep_empty=False):
@@ -54,8 +63,7 @@ def stream_feedback(path, rows=10_000, keep_empty=False):
     Raises:
         ValueError: as `load_feedback`; what is wrong further on is found when it is reached.
     """
-    if rows < 1:
-        raise ValueError(f"rows must be at least 1, not {rows}")
+    check_rows(rows)
     verdicts, start = Verdicts(path), 0
     for piece in _pieces(path, rows):
         yield _checked(piece, path, start, verdicts, keep_empty)
@@ -64,25 +72,47 @@ def stream_feedback(path, rows=10_000, keep_empty=False):
         raise ValueError(f"{path}: there are no rows")
 
 
+def check_rows(rows):
+    """`rows` of a piece is a whole number from 1; else a ValueError."""
+    if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
+        raise ValueError(f"rows must be at least 1 and a whole number, not {rows!r}")
+
+
 def read_lines(path):
     """(row, record) of each line of a JSON-lines file that is not blank; a ValueError names a row that is no record."""
-    opened = gzip.open if str(path).endswith(".gz") else open
     row = 0
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
-            for line in file:
+        with _opened(path, "rb") as file:
+            for number, line in enumerate(file):
+                line = line if number else line.removeprefix(BOM)
                 if line.strip():
                     row += 1
-                    record = json.loads(line)
-                    if not isinstance(record, dict):
-                        raise ValueError("a record in braces is wanted")
-                    yield row, record
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, after row {row}: {error}") from None
-    except OSError as error:  # no such file, or not compressed as its name says
-        raise ValueError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise ValueError(f"{path}, row {row}: {error}") from None
+                    yield row, _record(line, f"{path}, row {row}")
+    except UNREADABLE as error:
+        raise ValueError(f"{path}{f', after row {row}' if row else ''}: {error}") from None
+
+
+def _record(line, where):
+    """The record of one line, in bytes."""
+    try:
+        record = json.loads(line.decode())
+    except RecursionError:
+        raise ValueError(f"{where}: it is nested too deeply") from None
+    except ValueError as error:  # no UTF-8, or no JSON
+        raise ValueError(f"{where}: {error}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: a record in braces is wanted")
+    if b"\\u" in line:  # only an escape can spell half a character, which no file and no tokenizer takes
+        for column, value in record.items():
+            try:
+                json.dumps([column, value], ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{where}, column {column!r}: a lone surrogate is no character") from None
+    return record
+
+
+def _opened(path, mode, **how):
+    return (gzip.open if str(path).lower().endswith(".gz") else open)(path, mode, **how)
 
 
 class Verdicts:
@@ -135,11 +165,34 @@ def _csv(path, rows):
         with pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=rows) as pieces:
             for piece in pieces:
                 if not isinstance(piece.index, pd.RangeIndex):
-                    raise ValueError("the rows have more fields than the header")
+                    raise ValueError(f"{path}{_overlong(path)}: there are more fields than in the header")
                 yield piece.reset_index(drop=True)
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' errors are ValueErrors
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}, {_undecodable(path)}") from None
+    except (ValueError, *UNREADABLE) as error:  # pandas' errors are ValueErrors
         words = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise ValueError(words if words.startswith(str(path)) else f"{path}: {words}") from None
+
+
+def _overlong(path):
+    """The words ", row N" for the first row of a CSV file with more fields than the header; "" where another reader sees none."""
+    try:
+        with _opened(path, "rt", encoding="utf-8", newline="") as file:
+            rows = (fields for fields in csv.reader(file) if fields)
+            most = len(next(rows))
+            return next((f", row {n}" for n, fields in enumerate(rows, 1) if len(fields) > most), "")
+    except (csv.Error, ValueError):
+        return ""
+
+
+def _undecodable(path):
+    """The first line of a file that is no UTF-8, and why: pandas knows the place in a block only."""
+    with _opened(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"line {number}: {error}"
 
 
 def _parquet(path, rows):
@@ -214,10 +267,15 @@ def _times(values, path, numbers):
     if pd.api.types.is_datetime64_any_dtype(values):
         times = pd.to_datetime(values, utc=True)
     else:
-        texts = values.map(lambda value: value if isinstance(value, str) else None)
+        texts = values.map(_time_text)
         times = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
     _refuse(times.isna(), path, numbers, "timestamp", "is no date and time (ISO 8601)", values)
     return pd.Series(times.dt.tz_localize(None).to_numpy(), numbers - 1)
+
+
+def _time_text(value):
+    """A text as it is, a date of a Parquet file as one; None for what is neither, such as a number of unknown unit."""
+    return value.isoformat() if isinstance(value, date) else value if isinstance(value, str) else None
 
 
 def _refuse(wrong, path, numbers, column, words, values=None):
