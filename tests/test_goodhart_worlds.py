@@ -125,13 +125,15 @@ def test_certain_labels_choose_the_better_answer_but_for_the_flips(flips):
     )
 
 
-def test_a_look_at_the_start_sees_no_gain_and_no_kl(monkeypatch):
-    monkeypatch.setattr(frontier, "EACH", 2)
+def test_a_look_at_the_start_sees_no_kl_and_gold_against_its_base():
     start = untrained()
-    found = frontier.look(start.model, start, Lengths(), torch.full((96,), -2.0), seed=0)
-    assert found["kl"] == pytest.approx(0, abs=1e-6) and found["proxy"] > 0
-    assert found["gain"] == pytest.approx((found["gain_a"] + found["gain_b"]) / 2, abs=1e-6)
-    assert 0 < found["gain_se"] < found["gain_b_se"]  # twice the samples
+    looked = [
+        frontier.look(start.model, start, Lengths(), start.prompts, torch.full((4,), base), seed=0, each=8)
+        for base in (-2.0, -3.0)
+    ]
+    assert looked[0]["kl"] == pytest.approx(0, abs=1e-6) and looked[0]["proxy"] > 0
+    assert looked[0]["samples"] == 32 and looked[0]["gain_se"] > 0
+    assert looked[1]["gain"] == pytest.approx(looked[0]["gain"] + 1, abs=1e-5)
 
 
 class Lengths:

@@ -88,6 +88,17 @@ def test_gold_rises_and_then_falls_in_every_kept_run_of_reinforcement_learning()
         assert run.proxy.iloc[-3:].mean() > run.proxy.iloc[0] + 0.5, seed
 
 
+def test_the_rise_is_more_than_noise_on_every_seed_where_many_samples_look_at_it():
+    rows, _ = measured.read("frontier")
+    free = rows[rows.price == 0]
+    assert free.seed.nunique() >= 5
+    for seed, run in free.groupby("seed"):
+        anew = run[run.samples == run.samples.max()].iloc[0]
+        last = run[run.step == run.step.max()].iloc[0]
+        assert anew.gain > 1.96 * anew.gain_se, seed
+        assert last.gain < -1.96 * last.gain_se and last.proxy > anew.proxy, seed
+
+
 def test_the_visible_tests_alone_ruin_the_programs_and_one_hidden_test_saves_them():
     rows, _ = measured.read("verifier_programs")
     rows = rows[rows.examples == 0.25].set_index(["verifier", "seed"])

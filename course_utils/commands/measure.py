@@ -100,7 +100,7 @@ def _overoptimisation(say):
 
 
 def _frontier(say):
-    """Notebook 05: the runs of reinforcement learning looked at closely, without a KL price and with two."""
+    """Notebook 05: the runs of reinforcement learning looked at closely, without a KL price and with one."""
     from course_utils.experiments import frontier
 
     rows = [row for seed in GOODHART_SEEDS for row in frontier.measure_seed(seed, say=say)]
@@ -159,7 +159,7 @@ def goodhart_settings():
             "steps": frontier.STEPS,
             "looks": frontier.LOOKS,
             "looks with a price": frontier.PRICED_LOOKS,
-            "samples of a prompt in each half": frontier.EACH,
+            "answers to a prompt, at a look and where measured anew": [frontier.EACH, frontier.ANEW],
         },
         "trained_labels": {
             "seeds": THOROUGH_SEEDS,
