@@ -8,7 +8,9 @@ from safetensors.torch import save
 
 from course_utils.checks import catalogue
 from course_utils.checks.judge import judge
-from course_utils.grading.values import Decoder, Encoder, TooLarge, Unreadable
+from course_utils.grading.decoder import Decoder
+from course_utils.grading.encoder import Encoder
+from course_utils.grading.values import TooLarge, Unreadable
 from course_utils.grading.wire import TENSORS_CAP
 
 NUMBERS = {"t0": torch.zeros(2_000_000, dtype=torch.int64)}  # 16 MB

@@ -39,6 +39,22 @@ def test_wrong_answers_are_rejected_and_named(exercise, wrong, record_property):
         assert report.misconception == wrong.name, report
 
 
+BUGS = [(e, m) for e, m in WRONG if m.visible]
+
+
+@pytest.mark.parametrize(("exercise", "shown"), BUGS, ids=[e.id for e, _ in BUGS])
+def test_a_bug_left_as_shown_is_diagnosed_when_it_is_graded_and_not_before(exercise, shown):
+    before = judge(exercise, _as_students(shown.function))
+    graded = judge(exercise, _as_students(shown.function), seed=SEEDS[1], reveal=False)
+    assert before.misconception == graded.misconception == "as-shown"
+    assert before.sentence == shown.visible
+    assert graded.sentence == shown.sentence
+
+
+def test_every_bug_has_something_else_to_say_before_it_is_graded():
+    assert [e.id for e, _ in BUGS] == [e.id for e in EXERCISES if e.id.startswith("bug-")]
+
+
 def _reports(exercise, function):
     """The verdicts on an answer, one a seed."""
     return [judge(exercise, _as_students(function), seed=seed) for seed in SEEDS]

@@ -26,7 +26,7 @@ def files(tmp_path_factory):
 def test_only_what_is_allowed_is_there(files):
     allowed = re.compile(
         r"course_utils/((__init__|arguments|plots|scale|words)\.py|(testbed|measured)/\w+\.(py|json)|checks/(__init__|points)\.py"
-        r"|grading/(__init__|wire|values|tables|expressions)\.py|grading/inside/\w+\.py)"
+        r"|grading/(__init__|wire|values|encoder|decoder|tables|expressions)\.py|grading/inside/\w+\.py)"
     )
     assert [name for name in files if not allowed.fullmatch(name)] == []
 

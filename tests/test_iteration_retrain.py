@@ -245,11 +245,37 @@ def test_the_command_has_the_plan_s_defaults():
     assert {name: default for name, _, default, _ in OPTIONS} == vars(Plan())
 
 
-def test_the_command_says_what_is_wrong_and_leaves(ground, tmp_path, capsys):
+def _torch_fails(*_given, **_named):
+    raise RuntimeError("out of memory")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"share_new": 0}, {"holdout": 1}, {"cap": 0}, {"rows": 1}, {"lr": float("nan")}, {"steps": 0}, {"batch_size": 1},
+     {"safety_samples": 0}, {"margin": 0}, {"seed": -1}],
+)  # fmt: skip
+def test_a_plan_that_no_step_would_take_is_refused_before_the_first(settings):
+    with pytest.raises(ValueError, match=f"^{next(iter(settings))} must"):
+        Plan(**settings)
+
+
+def test_the_command_says_what_is_wrong_and_leaves(ground, tmp_path, capsys, monkeypatch):
     from course_utils.__main__ import main
 
     arguments = ["retrain", "--month", "2027-01", "--log", str(ground / "log.parquet")]
     arguments += ["--base", str(ground / "base"), "--out", str(tmp_path / "o")]
     assert main(arguments) == 1
     assert "retrain: month: there are no votes of 2027-01" in capsys.readouterr().err
+    assert main([*arguments, "--judgements", "0"]) == 1
+    assert "retrain: judgements must be at least 1, not 0" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    (tmp_path / "odd" / "lock").mkdir(parents=True)
+    for folder in ("file/o", "odd"):  # no folder can be there; no lock can
+        assert main([*arguments[:-1], str(tmp_path / folder)]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("retrain: ") and str(tmp_path / folder.split("/")[0]) in told
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "retrain", _torch_fails)
+        assert main(arguments) == 1  # 75 would have a scheduler try again for ever
+    assert "retrain: out of memory" in capsys.readouterr().err
     assert not (Path(tmp_path) / "o" / "export").exists()

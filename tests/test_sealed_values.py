@@ -14,8 +14,10 @@ from inner import crossed, inner
 
 from course_utils.checks.numeric import numeric
 from course_utils.checks.observe import describe_error, observe_call
+from course_utils.grading.decoder import Decoder
+from course_utils.grading.encoder import Encoder
 from course_utils.grading.remote import RemoteFunction, stand_in
-from course_utils.grading.values import Decoder, Encoder, Other, TooLarge, Unreadable, same
+from course_utils.grading.values import Other, TooLarge, Unreadable, same
 
 X = sympy.Symbol("x", positive=True)
 FRAME = pd.DataFrame(

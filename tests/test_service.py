@@ -1,5 +1,6 @@
 """The service over HTTP: its answers, its refusals, its roll-out; and as a process that is killed."""
 
+import asyncio
 import concurrent.futures
 import json
 import logging
@@ -13,7 +14,7 @@ from voters import ADMIN_TOKEN, OTHER_TOKEN, TOKENS, USERS, Voters, ask, client
 from course_utils.serving.app import create_app
 from course_utils.serving.dashboard import dashboard, read_metrics
 from course_utils.serving.engine import BadPrompt, StubEngine
-from course_utils.serving.limits import Limits
+from course_utils.serving.limits import Clients, Limits
 from course_utils.serving.routing import assign_variant
 from course_utils.serving.running import ServerProcess, serve_in_thread, write_tokens
 from course_utils.serving.store import open_store
@@ -270,13 +271,13 @@ def test_a_failing_engine_harms_only_what_failed(tmp_path, caplog):
 
 def test_without_its_store_it_hands_out_nothing_and_says_so(tmp_path, caplog):
     app, server = served(tmp_path)
-    caplog.set_level(logging.CRITICAL, "course_utils.serving.app")
     with server as url, client(url) as http:
         key = ask(http)
         with app.state.service.store.engine.begin() as connection:
             for table in ("feedback", "requests"):
                 connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_away")
-        answers = [http.post("/chat", json={"user_id": "u", "prompt": "p"}), vote(http, key)]
+        answers = [http.post("/chat", json={"user_id": "u", "prompt": "secret words"}), vote(http, key)]
+        assert "secret words" not in caplog.text and "no such table" in caplog.text
         assert [a.status_code for a in answers] == [503, 503] and all(
             "Retry-After" in a.headers for a in answers
         )
@@ -317,6 +318,52 @@ def test_a_ramp_only_adds_users_and_a_roll_back_is_for_good(tmp_path):
         assert variants(again.state.service, 0.0) == variants(replica.state.service, 0.0) == set()
 
 
+def test_a_ramp_moves_nobody_back_who_goes_from_one_replica_to_another(tmp_path):
+    store_url, limits = f"sqlite:///{tmp_path}/s.db", Limits(refresh=0.5, **FREE)
+    apps = [create_app(stubs(), open_store(store_url), 0.1, "ramp", TOKENS, limits) for _ in "ab"]
+    a, b = (app.state.service for app in apps)
+    with serve_in_thread(apps[0]) as url, serve_in_thread(apps[1]), client(url, ADMIN_TOKEN) as admin:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            ramped, seen = pool.submit(admin.post, "/rollout", json={"share": 0.5}), []
+            while not ramped.done():
+                seen += [a.share, b.share]
+                time.sleep(0.002)
+        assert ramped.result().json() == {"share": 0.5} and a.share == b.share == 0.5
+    assert sorted(seen) == seen and set(seen) <= {0.1, 0.5} and len(seen) > 100
+    # a new replica that wants more than the others have announces it as well
+    more = create_app(stubs(), open_store(store_url), 0.9, "ramp", TOKENS, limits)
+    began = time.monotonic()
+    with serve_in_thread(more):
+        assert more.state.service.share == 0.9 and time.monotonic() - began > 1.0
+
+
+def test_a_roll_back_that_the_store_could_not_take_holds_and_is_told_later(tmp_path, caplog):
+    app, server = served(tmp_path, limits=Limits(refresh=0.05, **FREE), share=0.5, salt="trial")
+    caplog.set_level(logging.CRITICAL, "course_utils.serving")
+    service, set_share = app.state.service, app.state.service.store.set_share
+    with server as url, client(url, ADMIN_TOKEN) as admin:
+        service.store.set_share = lambda *_, **__: (_ for _ in ()).throw(ConnectionError())
+        assert admin.post("/rollback").status_code == 503
+        for _ in range(10):  # the store still says one half, and is read again and again
+            assert service.share == 0
+            time.sleep(0.02)
+        assert admin.post("/rollout", json={"share": 0.9}).status_code == 409
+        service.store.set_share = set_share
+        end = time.monotonic() + 5
+        while not service.store.share("trial")[1] and time.monotonic() < end:
+            time.sleep(0.02)
+        assert service.store.share("trial") == (0.0, True)
+
+
+def test_tokens_are_looked_at_on_the_event_loop(tmp_path, monkeypatch):
+    wait = Clients.wait
+    # in a thread of a pool, where a bucket could be taken from twice at once, there is no loop
+    monkeypatch.setattr(Clients, "wait", lambda *given: asyncio.get_running_loop() and wait(*given))
+    _, server = served(tmp_path)
+    with server as url, client(url) as http:
+        assert ask(http)
+
+
 def test_arguments_that_make_no_sense_are_refused(tmp_path):
     store = open_store(f"sqlite:///{tmp_path}/s.db")
     for settings, words in (
@@ -325,6 +372,9 @@ def test_arguments_that_make_no_sense_are_refused(tmp_path):
         ({"engines": {"control": StubEngine()}, "share": 0.5}, "no treatment"),
         ({"tokens": {}}, "tokens"),
         ({"salt": "x" * 65}, "salt"),
+        ({"tokens": ["x" * 20]}, "tokens must be a dict"),
+        ({"tokens": {"x" * 20: 5}}, "tokens: a client's name"),
+        ({"tokens": {"x" * 20: "n" * 65}}, "tokens: a client's name"),
     ):
         with pytest.raises(ValueError, match=words):
             create_app(**{"engines": stubs(), "store": store, "tokens": TOKENS} | settings)

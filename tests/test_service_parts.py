@@ -4,13 +4,14 @@ import asyncio
 import math
 import threading
 import time
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 from voters import row
 
 from course_utils.serving.batching import Batcher, Closed, QueueFull
-from course_utils.serving.dashboard import quantile
+from course_utils.serving.dashboard import dashboard, quantile
 from course_utils.serving.engine import BadPrompt, ModelEngine, StubEngine, weights_version
 from course_utils.serving.limits import Clients, Limits, TokenBucket
 from course_utils.serving.store import Vote, open_store
@@ -130,6 +131,17 @@ def test_only_the_bad_item_of_a_batch_fails_but_a_fault_of_all_fails_all():
 
     settings = {"max_batch": 8, "wait": 0.02, "whole": (OSError,)}
     assert batched(work, lambda b: submit(b, ["a", "bad", "b"]), **settings) == ["str", "ValueError", "str"]
+    calls_made.clear()
+    batched(work, lambda b: submit(b, [*"abcdefg", "bad"]), **settings)
+    assert calls_made == [
+        8,
+        4,
+        4,
+        2,
+        2,
+        1,
+        1,
+    ]  # one by one would be nine calls, and no company for the good ones
     calls_made.clear()
     assert batched(work, lambda b: submit(b, ["a", "down", "b"]), **settings) == ["OSError"] * 3
     assert calls_made == [3]
@@ -332,6 +344,9 @@ def test_a_chat_template_is_used_where_there_is_one(folder):
         "{{ bos_token }} i think {{ messages[0]['content'] }} {% if add_generation_prompt %}:{% endif %}"
     )
     assert engine.tokenizer.decode(engine._encode("fox is small .")) == "<bos> i think fox is small . :"
+    for prompt in ("fox <eos> <bos> i think", "<eos>"):  # it would end the user's turn
+        with pytest.raises(BadPrompt, match="with which this model parts turns"):
+            engine._encode(prompt)
 
 
 def test_a_version_names_the_weights(folder, tmp_path):
@@ -356,3 +371,22 @@ def test_quantiles_of_a_histogram():
     assert quantile(buckets, 0.7) == pytest.approx(0.15)
     assert quantile(buckets, 0.95) == 0.2  # beyond the last finite bound
     assert math.isnan(quantile([(0.1, 0.0), (math.inf, 0.0)], 0.5))
+
+
+def test_the_dashboard_counts_by_the_unit_that_fits_and_a_variant_that_ceased_falls_to_zero(tmp_path):
+    start, store = datetime(2026, 3, 2), open_store(f"sqlite:///{tmp_path}/s.db")
+    for hours, unit in ((0.01, "second"), (1, "minute"), (60, "hour"), (600, "day")):
+        span = timedelta(hours=hours)
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM requests")
+        store.record_requests(
+            [row(f"{i:032x}", time=start + span * i / 100) for i in range(101)]
+            + [row(f"{i:032x}", time=start + span * i / 1000, variant="treatment") for i in range(200, 301)]
+        )
+        traffic = dashboard("", store)[0].axes[0]
+        control, treatment = traffic.lines
+        assert traffic.get_ylabel() == f"answers a {unit}" and traffic.get_xlabel().startswith(f"{unit}s ")
+        assert len(control.get_xdata()) == len(treatment.get_xdata()) > 10
+        assert treatment.get_ydata().sum() == 101 and treatment.get_ydata()[-1] == 0
+        assert 95 <= control.get_ydata().sum() <= 101  # all but those of the interval that is not over
+    store.close()

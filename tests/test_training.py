@@ -420,7 +420,8 @@ def test_wrong_settings(base, votes, tmp_path, change, named):
 @pytest.mark.parametrize(
     "row, named",
     [
-        ({"label": 1}, "label must be True or False"),
+        ({"label": 1}, r"label must be True or False, not 1 \(row 0\)"),
+        ({"completion": None}, r"completion must be a text .*, not None \(row 0\)"),
         ({"prompt": "i think unicorn is small . :"}, "knows not all words"),
         ({"prompt": [{"role": "user", "content": "i think"}]}, "chat template"),
     ],
@@ -444,3 +445,13 @@ def test_files_of_rows_keep_their_texts(tmp_path):
     assert list(read(tmp_path / "a.jsonl")) == list(read(tmp_path / "a.parquet")) == rows
     with pytest.raises(ValueError, match="jsonl"):
         read(tmp_path / "a.txt")
+    for content, words in (
+        ("{}\n{", "b.jsonl, row 2: "),
+        ('{"a": "b"}\n{"a": true}', "b.jsonl, row 2, column 'a': "),
+    ):
+        (tmp_path / "b.jsonl").write_text(content)
+        with pytest.raises(ValueError, match=words):
+            read(tmp_path / "b.jsonl")
+    (tmp_path / "b.parquet").write_text("no")
+    with pytest.raises(ValueError, match=r"b\.parquet: "):
+        read(tmp_path / "b.parquet")

@@ -64,11 +64,15 @@ class Part:
 @dataclass(frozen=True)
 class Misconception:
     """A named wrong answer: a function with the exercise's signature, and one sentence on it that
-    helps without giving the answer away."""
+    helps without giving the answer away.
+
+    `visible` is what the visible check says instead, where the sentence would be too much before the grading.
+    """
 
     name: str
     function: Callable
     sentence: str
+    visible: str = ""
 
 
 @dataclass(frozen=True, eq=False)

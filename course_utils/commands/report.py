@@ -7,7 +7,10 @@ BUSY = 75  # "try again later", as sendmail and cron understand it
 
 def first_line(command, error):
     """An error as a command tells it; a database's errors go on with the statement and an address."""
-    return f"{command}: {error}".splitlines()[0]
+    from sqlalchemy.exc import SQLAlchemyError
+
+    where = "--database: " if isinstance(error, SQLAlchemyError) else ""
+    return f"{command}: {where}{error}".splitlines()[0]
 
 
 def add_arguments(parser):
@@ -27,6 +30,7 @@ def run_report(asked):
     """Write the report; returns an exit status: 0, 1 for an error, 75 where another process is at work."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from course_utils.iteration.files import Busy
     from course_utils.iteration.report import weekly_report
     from course_utils.serving.store import open_store
 
@@ -36,12 +40,12 @@ def run_report(asked):
             written = weekly_report(store, asked.week, asked.baseline_weeks, asked.out)
         finally:
             store.close()
-    except (ValueError, SQLAlchemyError) as error:
-        print(first_line("report", error), file=sys.stderr)
-        return 1
-    except RuntimeError as error:
+    except Busy as error:
         print(error, file=sys.stderr)
         return BUSY
+    except (ValueError, OSError, SQLAlchemyError) as error:
+        print(first_line("report", error), file=sys.stderr)
+        return 1
     for path in written:
         print(path)
     return 0

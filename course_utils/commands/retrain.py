@@ -33,20 +33,21 @@ def run_retraining(asked):
     """Run it; returns an exit status: 0 whatever was decided, 1 for an error, 75 where another process is at work."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from course_utils.iteration.files import Busy
     from course_utils.iteration.retrain import retrain
 
-    plan = Plan(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Plan)})
     try:
+        plan = Plan(**{field.name: getattr(asked, field.name) for field in dataclasses.fields(Plan)})
         decision = retrain(
             asked.month, asked.out, asked.base, plan, asked.database, asked.log, asked.previous, asked.control,
             say=lambda line: print(line, flush=True),
         )  # fmt: skip
-    except (ValueError, SQLAlchemyError) as error:
-        print(first_line("retrain", error), file=sys.stderr)
-        return 1
-    except RuntimeError as error:
+    except Busy as error:
         print(error, file=sys.stderr)
         return BUSY
+    except (ValueError, OSError, RuntimeError, SQLAlchemyError) as error:  # torch's own are RuntimeErrors
+        print(first_line("retrain", error), file=sys.stderr)
+        return 1
     print(f"{asked.month}: {decision['decision']}")
     print("".join(f"  {reason}\n" for reason in decision["reasons"]), end="")
     return 0

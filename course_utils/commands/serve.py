@@ -44,6 +44,8 @@ def run_service(asked):
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
+        if not 0 <= asked.port <= 65535:
+            raise ValueError(f"--port must be from 0 to 65535, not {asked.port}")
         app = made(asked)
         listener = socket.create_server((asked.host, asked.port))
     except (ValueError, OSError, SQLAlchemyError) as error:  # OSError: the port is taken, a file is not there
@@ -98,6 +100,8 @@ def engines(asked):
     """{variant: engine} by the command's options."""
     from course_utils.serving.engine import ModelEngine, StubEngine
 
+    if asked.stub and asked.treatment:
+        raise ValueError("--treatment: the stub brings its own; give --model to try a model against another")
     if asked.stub:
         return {
             name: StubEngine(delay=asked.delay, version=f"stub-{name}") for name in ("control", "treatment")

@@ -10,6 +10,8 @@ import re
 import sys
 from fractions import Fraction
 
+from course_utils.grading.values import Unreadable
+
 NODES = 5_000  # of one expression
 DEPTH = 300
 DIGITS = 300  # of a whole number
@@ -175,8 +177,6 @@ def _decode_matrix(decoder, parts, depth):
 
 
 def _refuse(what):
-    from course_utils.grading.values import Unreadable
-
     raise Unreadable(f"no value: {what}")
 
 

@@ -12,7 +12,16 @@ import course_utils
 # modules and packages of the course that hold no answer
 OPEN = ("__init__.py", "arguments.py", "plots.py", "scale.py", "words.py", "testbed", "measured")
 # both sides of the wire
-SHARED = ("__init__.py", "wire.py", "values.py", "tables.py", "expressions.py", "inside")
+SHARED = (
+    "__init__.py",
+    "wire.py",
+    "values.py",
+    "encoder.py",
+    "decoder.py",
+    "tables.py",
+    "expressions.py",
+    "inside",
+)
 _COURSE = Path(course_utils.__file__).parent
 
 _FACE = '''"""The checks are not here while a notebook is graded; the grader looks at your functions itself."""

@@ -9,6 +9,8 @@ import sys
 
 import numpy as np
 
+from course_utils.grading.values import TooLarge, Unreadable
+
 ROWS = 200_000
 COLUMNS = 200
 _NULLABLE = re.compile(r"(boolean|U?Int(8|16|32|64)|Float(32|64)|string|str|object)\Z")
@@ -54,8 +56,6 @@ def _small(table):
     Raises:
         TooLarge: if the table is larger than what may cross.
     """
-    from course_utils.grading.values import TooLarge
-
     rows, columns = (*table.shape, 1)[:2]
     if rows > ROWS or columns > COLUMNS:
         raise TooLarge(f"a table of {rows:,} × {columns:,}")
@@ -200,8 +200,6 @@ def _decode_dataset(decoder, parts, depth):
 
 
 def _refuse(what):
-    from course_utils.grading.values import Unreadable
-
     raise Unreadable(f"no {what}")
 
 

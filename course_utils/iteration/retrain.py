@@ -63,7 +63,7 @@ def retrain(month, out, base, plan=Plan(), database=None, log=None, previous=(),
 
     Raises:
         ValueError: an argument is wrong, the month is not over, or a step in `out` was done from something else.
-        RuntimeError: another process is at work in `out`.
+        Busy: another process is at work in `out`.
     """
     _check(base, control, database, log)
     with only_one(out, "retrain"):

@@ -141,7 +141,8 @@ def create_app(
     routes = APIRouter(max_body_size=limits.body_bytes)
     bearer = HTTPBearer(auto_error=False, description="The client's token.")
 
-    def client(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]):
+    # coroutines, so that they run on the event loop: a bucket is no thing for several threads
+    async def client(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]):
         """The client's name, where its token is known and its bucket not empty."""
         name = clients.name(given.credentials) if given else None
         if name is None:
@@ -150,7 +151,7 @@ def create_app(
             raise HTTPException(429, "too many requests", {"Retry-After": str(seconds)})
         return name
 
-    def admin(name: Annotated[str, Depends(client)]):
+    async def admin(name: Annotated[str, Depends(client)]):
         """The client, if it is the admin."""
         if name != ADMIN:
             raise HTTPException(403, "only the admin may do this")

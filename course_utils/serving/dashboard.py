@@ -8,6 +8,8 @@ from course_utils.serving.store import Vote
 
 VARIANTS = ("control", "treatment")
 HATCHES = ("", "//")
+UNITS = ((1, "second"), (60, "minute"), (3600, "hour"), (86_400, "day"))
+MOST_INTERVALS = 120  # before the next unit is taken
 
 
 def read_metrics(text):
@@ -67,7 +69,8 @@ def quantile(buckets, level):
 def dashboard(metrics_text, store):
     """Traffic, latency and votes in one figure.
 
-    Left: answers a minute by variant, from the store, so of all replicas and across restarts. Middle: p50
+    Left: answers over time by variant, from the store, so of all replicas and across restarts; they are counted by
+    the second, minute, hour or day, whatever the time since the first answer needs. Middle: p50
     and p95 by variant, stored (arrival to finished response) beside counted (arrival to stored answer, this
     process, from the histogram). Right: votes by variant and kind, from the store.
 
@@ -89,7 +92,6 @@ def dashboard(metrics_text, store):
     parts = []
     for i, variant in enumerate(seen):
         mine = requests[requests["variant"] == variant]
-        _traffic(traffic, mine, requests["time"].iloc[0], variant, i)
         stored = [mine["latency"].median(), p95(mine["latency"].tolist())]
         here = counted["latency"].get(variant, {"p50": float("nan"), "p95": float("nan")})
         values = [1000 * v for v in (*stored, here["p50"], here["p95"])]
@@ -103,8 +105,7 @@ def dashboard(metrics_text, store):
         votes.bar_label(drawn)
         rate = f"{tally[0] / sum(tally):.1%} of {sum(tally)} votes up" if sum(tally) else "no votes"
         parts.append(f"{variant}: {len(mine)} answers, p95 {1000 * stored[1]:.0f} ms, {rate}")
-    traffic.set(xlabel="minutes since the first answer", ylabel="answers a minute", ylim=(0, None))
-    traffic.locator_params(axis="x", nbins=5)
+    _traffic(traffic, requests, seen)
     latency.set(ylabel="latency (ms)")
     votes.set(ylabel="votes")
     for axis in (latency, votes):
@@ -115,11 +116,14 @@ def dashboard(metrics_text, store):
     return fig, "; ".join(parts) + f"; {refused:.0f} requests refused by this process"
 
 
-def _traffic(axis, answers, start, variant, i):
-    """Answers a minute since the start, in whole minutes, or in seconds where there are fewer than two."""
-    seconds = (answers["time"] - start).dt.total_seconds()
-    width = 1 if seconds.max() < 120 else 60
-    counts = (seconds // width).value_counts()
-    # the last interval is not over, so it would always look like a fall
-    counts = counts.reindex(range(max(int(seconds.max() // width), 1)), fill_value=0).sort_index()
-    axis.plot((counts.index + 0.5) * width / 60, counts * 60 / width, marker="os"[i], label=variant)
+def _traffic(axis, requests, seen):
+    """Answers a second, minute, hour or day, one line a variant over the same time: one that ceased falls to 0."""
+    seconds = (requests["time"] - requests["time"].iloc[0]).dt.total_seconds()
+    width, unit = next((u for u in UNITS if seconds.max() < MOST_INTERVALS * u[0]), UNITS[-1])
+    last = max(int(seconds.max() // width), 1)  # the interval after it is not over: it would look like a fall
+    for i, variant in enumerate(seen):
+        counts = (seconds[requests["variant"] == variant] // width).value_counts()
+        counts = counts.reindex(range(last), fill_value=0)
+        axis.plot(counts.index + 0.5, counts, marker="os"[i], label=variant)
+    axis.set(xlabel=f"{unit}s since the first answer", ylabel=f"answers a {unit}", ylim=(0, None))
+    axis.locator_params(axis="x", nbins=5)

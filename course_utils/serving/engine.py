@@ -4,6 +4,7 @@ An engine is called from one worker thread at a time, never from the event loop.
 """
 
 import hashlib
+import math
 import time
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +42,8 @@ class StubEngine:
     """
 
     def __init__(self, answer="You said: {prompt}", delay=0.0, version="stub"):
+        if not (delay >= 0 and math.isfinite(delay)):
+            raise ValueError(f"delay must be finite and not negative, not {delay}")
         self.answer, self.delay, self.version = answer, delay, version
 
     def generate(self, prompts):
@@ -53,7 +56,8 @@ class StubEngine:
 class ModelEngine:
     """A causal language model of `transformers`, sampled in batches.
 
-    A prompt becomes one user turn of the tokenizer's chat template. Without a template it is taken as it
+    A prompt becomes one user turn of the tokenizer's chat template; one that holds the special tokens
+    with which turns are parted, and so could speak as the system, is refused. Without a template it is taken as it
     stands, after <bos> if the tokenizer has a <bos> that is not its <eos>. Prompts of different lengths are
     padded on the left and masked, so that every response begins right after its prompt. Draws come from
     torch's global generator: what a prompt draws depends on the batch that it shares.
@@ -66,12 +70,19 @@ class ModelEngine:
         version: stored with every answer; by default the folder's name and a digest of its weights.
 
     Raises:
-        ValueError: (from `load_model`) if there is no model in the folder.
+        ValueError: `max_new` is below 1 or leaves no room for a prompt, `temperature` or `top_p` is out of range,
+            or (from `load_model`) there is no model in the folder.
     """
 
     def __init__(self, folder, max_new=128, temperature=0.7, top_p=0.95, version=None):
         from course_utils.testbed.models import load_model  # transformers takes seconds
 
+        if max_new < 1:
+            raise ValueError(f"max_new must be at least 1, not {max_new}")
+        if not (temperature >= 0 and math.isfinite(temperature) and 0 < top_p <= 1):
+            raise ValueError(
+                f"temperature must be from 0 and top_p above 0, at most 1, not {temperature} and {top_p}"
+            )
         self.model, self.tokenizer = load_model(folder)
         self.tokenizer.padding_side = "left"
         self.version = version or weights_version(folder)
@@ -101,6 +112,8 @@ class ModelEngine:
         """Token ids of one prompt, template and <bos> included."""
         tokenizer = self.tokenizer
         if tokenizer.chat_template:
+            if found := [sign for sign in _signs(tokenizer) if sign in prompt]:
+                raise BadPrompt(f"the prompt holds {found[0]!r}, with which this model parts turns")
             turns = [{"role": "user", "content": prompt}]
             ids = list(
                 tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)[
@@ -114,6 +127,13 @@ class ModelEngine:
         if not 0 < len(ids) <= self.room:
             raise BadPrompt(f"the prompt has {len(ids)} tokens; this model takes 1 to {self.room}")
         return ids
+
+
+def _signs(tokenizer):
+    """The special tokens that part turns: those of the chat template, and the ends of a text."""
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    ends = (tokenizer.bos_token, tokenizer.eos_token)
+    return [token for token in special if token in ends or token in tokenizer.chat_template]
 
 
 def weights_version(folder):

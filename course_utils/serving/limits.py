@@ -5,8 +5,11 @@ import math
 import time
 from dataclasses import dataclass
 
+from course_utils.words import type_of
+
 ADMIN = "admin"  # the client that may ramp and roll back
 PROMPT_CHARACTERS = 4000
+CLIENT_CHARACTERS = 64  # of a name
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,16 @@ class Limits:
     batch_wait: float = 0.005
     timeout: float = 60.0
     refresh: float = 1.0
+
+    def __post_init__(self):
+        for name in ("rate", "timeout", "refresh"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("burst", "body_bytes", "queue", "max_batch"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.batch_wait >= 0:
+            raise ValueError(f"batch_wait must not be negative, not {self.batch_wait}")
 
 
 class TokenBucket:
@@ -67,12 +80,20 @@ class Clients:
         limits: for the rate.
 
     Raises:
-        ValueError: `tokens` is empty, or a token is shorter than 16 characters.
+        ValueError: `tokens` is no dict of texts or is empty, a token is shorter than 16 characters, or a name is
+            empty or longer than the store holds.
     """
 
     def __init__(self, tokens, limits):
         if not tokens:
             raise ValueError("tokens: the service needs at least one client")
+        if not isinstance(tokens, dict):
+            raise ValueError(f"tokens must be a dict from token to client's name, not {type_of(tokens)}")
+        for name in tokens.values():  # never the token itself in a message
+            if not isinstance(name, str) or not 0 < len(name) <= CLIENT_CHARACTERS or "\0" in name:
+                raise ValueError(
+                    f"tokens: a client's name is a text of 1 to {CLIENT_CHARACTERS} characters, not {name!r}"
+                )
         if any(len(token) < 16 for token in tokens):
             raise ValueError("tokens: a token needs at least 16 characters")
         # looked up by digest, so that the time a look-up takes says nothing about a token

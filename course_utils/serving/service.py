@@ -6,6 +6,7 @@ import hmac
 import logging
 import time
 import uuid
+from datetime import timedelta
 from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,6 +42,10 @@ class Service:
     An experiment is known by its salt. Its share lies in the store, where replicas read it every
     `limits.refresh` seconds: it only grows, whatever a restarted process was started with, until a
     roll-back sets it to 0 for good. A new attempt takes a new salt, which draws its users anew.
+
+    A larger share is announced: it holds from two refreshes later, in all replicas at the same moment, so that
+    nobody gets the treatment from one and then the control from another. That is as exact as their clocks agree, and
+    as the store can be read in between. A roll-back is not announced; other replicas follow within one refresh.
 
     Args:
         engines: {"control": an Engine} or both "control" and "treatment".
@@ -82,7 +87,9 @@ class Service:
             raise ValueError("share is above 0, but engines has no treatment")
         self.engines, self.store, self.salt, self.limits = engines, store, salt, limits
         self._flagged, self._user_key = flagged or (lambda prompt, response: False), user_key.encode()
-        self.metrics, self.share, self._started_with = Metrics(), 0.0, share
+        self.metrics, self._started_with = Metrics(), share
+        self._steps, self._reading = [], asyncio.Lock()  # of the roll-out, as `Store.steps` gives them
+        self.metrics.share.set_function(lambda: self.share)
         shape = {"max_batch": limits.max_batch, "wait": limits.batch_wait, "limit": limits.queue}
         self._batchers = {
             variant: Batcher(
@@ -100,13 +107,16 @@ class Service:
             self.metrics.watch_queue(name, batcher)
         self._guardrails = guardrails
         self._asked, self._failed = dict.fromkeys(engines, 0), dict.fromkeys(engines, 0)
+        self._owes_roll_back = False  # one that the store has not been told yet
         self._follower = self._guard = self._ping = None
 
     async def start(self):
         """Join the roll-out and begin to answer."""
-        stored, rolled_back = await asyncio.to_thread(self.store.share, self.salt)
-        if self._started_with > stored and not rolled_back:
+        steps, rolled_back = await asyncio.to_thread(self.store.steps, self.salt)
+        if not steps and not rolled_back:  # a share of 0 too: it tells the next replica that one is there
             await asyncio.to_thread(self.store.set_share, self.salt, self._started_with)
+        elif steps and self._started_with > max(share for _, share in steps):
+            await self._announce(self._started_with)
         await self._refresh()
         for batcher in (*self._batchers.values(), self._votes):
             await batcher.start()
@@ -152,6 +162,12 @@ class Service:
             self.metrics.votes.labels(recorded.variant, vote).inc()
         return recorded.outcome
 
+    @property
+    def share(self):
+        """The treatment's share that is in force."""
+        moment = now()
+        return max((share for time, share in self._steps if time <= moment), default=0.0)
+
     def variant(self, user_id):
         """The user's variant at the share in force; without a treatment all get the control."""
         return assign_variant(user_id, self.share, self.salt) if TREATMENT in self.engines else CONTROL
@@ -161,7 +177,7 @@ class Service:
         return hmac.new(self._user_key, user_id.encode(), hashlib.sha256).hexdigest()
 
     async def ramp(self, share):
-        """Raise the treatment's share; a share equal to the present one changes nothing.
+        """Raise the treatment's share, and return when it holds; a share equal to the present one changes nothing.
 
         Raises:
             NotUpward: the share is below the present one, the experiment was rolled back, or has no treatment.
@@ -169,18 +185,25 @@ class Service:
         stored, rolled_back = await asyncio.to_thread(self.store.share, self.salt)
         if TREATMENT not in self.engines:
             raise NotUpward("there is no treatment")
-        if rolled_back:
+        if rolled_back or self._owes_roll_back:
             raise NotUpward("this experiment was rolled back; a new attempt needs a new salt")
         if share < stored:
             raise NotUpward(f"the share is {stored:g}; it can only be raised, or rolled back to 0")
         if share > stored:
-            await asyncio.to_thread(self.store.set_share, self.salt, share)
+            await self._announce(share)
         await self._refresh()
+
+    async def _announce(self, share):
+        """Write a share down for the moment at which every replica has read it, and wait for that."""
+        notice = 2 * self.limits.refresh
+        time = now() + timedelta(seconds=notice)
+        await asyncio.to_thread(self.store.set_share, self.salt, share, time=time)
+        await asyncio.sleep(notice)
 
     async def roll_back(self):
         """Give everybody the control again, for the rest of this experiment."""
-        self.share = 0.0  # before the store knows, and even if it cannot be reached
-        await asyncio.to_thread(self.store.set_share, self.salt, 0.0, rolled_back=True)
+        # before the store knows, and even if it cannot be reached: then it is told as soon as it can
+        self._steps, self._owes_roll_back = [], True
         await self._refresh()
 
     async def health(self):
@@ -225,12 +248,17 @@ class Service:
             await asyncio.sleep(self._guardrails.every)
             try:
                 await self.check_guardrails()
-            except SQLAlchemyError as error:
+            except Exception as error:  # whatever it is, the next look must come
                 log.warning("the guardrails could not be checked: %s", error)
 
     async def _refresh(self):
-        self.share = (await asyncio.to_thread(self.store.share, self.salt))[0]
-        self.metrics.share.set(self.share)
+        async with self._reading:  # one at a time, so that what was read first is not believed last
+            if self._owes_roll_back:
+                await asyncio.to_thread(self.store.set_share, self.salt, 0.0, rolled_back=True)
+                self._owes_roll_back = False
+            steps, _ = await asyncio.to_thread(self.store.steps, self.salt)
+            if not self._owes_roll_back:  # one may have been asked for meanwhile
+                self._steps = steps
 
     async def _follow(self):
         """What other replicas have decided holds here too, a moment later."""
@@ -238,7 +266,7 @@ class Service:
             await asyncio.sleep(self.limits.refresh)
             try:
                 await self._refresh()
-            except SQLAlchemyError as error:
+            except Exception as error:  # a driver may raise its own, and the next look must come
                 log.warning("the share could not be read, %g stays: %s", self.share, error)
 
     def _answer_all(self, variant, jobs):

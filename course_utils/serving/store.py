@@ -32,7 +32,7 @@ class Request(Base):
 
     __tablename__ = "requests"
     id: orm.Mapped[str] = orm.mapped_column(sa.String(32), primary_key=True)
-    time: orm.Mapped[datetime]
+    time: orm.Mapped[datetime] = orm.mapped_column(index=True)  # for a week's answers
     client: orm.Mapped[str] = orm.mapped_column(sa.String(64))
     user_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), index=True)
     prompt: orm.Mapped[str] = orm.mapped_column(sa.Text)
@@ -58,7 +58,7 @@ class Feedback(Base):
 
 
 class Share(Base):
-    """One step of a roll-out; an experiment is known by its salt. Rows are only ever added."""
+    """One step of a roll-out, which holds from `time`; an experiment is known by its salt. Rows are only ever added."""
 
     __tablename__ = "shares"
     id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
@@ -90,13 +90,14 @@ def open_store(url="sqlite:///service.db", make=True):
         sqlalchemy.exc.SQLAlchemyError: the database cannot be reached.
     """
     try:
-        url = sa.make_url(url)
+        url = _parsed(url)
         sqlite = url.get_backend_name() == "sqlite"
         if sqlite and url.database in (None, "", ":memory:"):
             raise ValueError("url: the store needs a file, not a database in memory")
         if sqlite and not make and not Path(url.database.removeprefix("file:")).is_file():
             raise ValueError(f"url: there is no file {url.database}")
-        engine = sa.create_engine(url, pool_pre_ping=True)
+        # an error that is logged must not hold what people wrote
+        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:  # the latter: no driver of this kind
         raise ValueError(f"url: {error}") from None
     if sqlite:
@@ -109,6 +110,14 @@ def open_store(url="sqlite:///service.db", make=True):
             if attempt == 4:
                 raise
     return Store(engine)
+
+
+def _parsed(url):
+    """SQLAlchemy's URL. What it says of a wrong port names no argument."""
+    try:
+        return sa.make_url(url)
+    except ValueError as error:
+        raise ValueError(f"url: {error}") from None
 
 
 def _durable(connection, _record):
@@ -197,22 +206,29 @@ class Store:
             connection.execute(sa.insert(Feedback), new)
         return results
 
-    def set_share(self, salt, share, rolled_back=False):
-        """Write down one step of a roll-out."""
+    def set_share(self, salt, share, rolled_back=False, time=None):
+        """Write down one step of a roll-out, which holds from `time` (UTC, no time zone; by default now)."""
         with self._writing, self.engine.begin() as connection:
-            row = {"salt": salt, "share": share, "rolled_back": rolled_back, "time": now()}
+            row = {"salt": salt, "share": share, "rolled_back": rolled_back, "time": time or now()}
             connection.execute(sa.insert(Share), [row])
 
+    def steps(self, salt):
+        """([(time from which it holds, share), ...], rolled back) of an experiment; no steps once it was rolled back."""
+        query = sa.select(Share.time, Share.share, Share.rolled_back).where(Share.salt == salt)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(Share.time, Share.id)).all()
+        rolled_back = any(row.rolled_back for row in rows)
+        return [] if rolled_back else [(row.time, row.share) for row in rows], rolled_back
+
     def share(self, salt):
-        """(share, rolled back) of an experiment: the largest share ever set, 0.0 once it was rolled back.
+        """(share, rolled back) of an experiment: the largest share ever set, also for a moment to come; 0.0 once it was
+        rolled back.
 
         So whatever the order in which replicas write, all of them read the same, and no user moves back
         but by a roll-back.
         """
-        columns = sa.func.max(Share.share), sa.func.max(sa.cast(Share.rolled_back, sa.Integer))
-        with self.engine.connect() as connection:
-            share, rolled_back = connection.execute(sa.select(*columns).where(Share.salt == salt)).one()
-        return (0.0 if rolled_back else share or 0.0), bool(rolled_back)
+        steps, rolled_back = self.steps(salt)
+        return max((share for _, share in steps), default=0.0), rolled_back
 
     def feedback_frame(self, since=None):
         """The votes as a feedback log, oldest first.

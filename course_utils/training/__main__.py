@@ -9,11 +9,11 @@ starts one process whatever `--num_processes` says, unless it is given MPI.
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from pathlib import Path
 
+from course_utils.feedback.loaders import read_lines
 from course_utils.training.dpo import train_dpo_lora
 from course_utils.training.kto import train_kto_lora
 from course_utils.training.lora import Recipe
@@ -72,19 +72,32 @@ def read(path):
     """A JSON Lines or Parquet file as a `datasets.Dataset`.
 
     Raises:
-        ValueError: the name has another ending.
+        ValueError: naming the file: its name has another ending, a row is no record, a column mixes types.
     """
     import pandas as pd
     from datasets import Dataset
 
     kind = Path(path).suffix
-    if kind == ".parquet":
-        return Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
-    if kind == ".jsonl":
-        # not by pandas, which guesses: an answer such as "42" stays a text
-        with open(path, encoding="utf-8") as lines:
-            return Dataset.from_list([json.loads(line) for line in lines if line.strip()])
-    raise ValueError(f"{path}: a .jsonl or .parquet file is wanted")
+    if kind not in (".jsonl", ".parquet"):
+        raise ValueError(f"{path}: a .jsonl or .parquet file is wanted")
+    # not by pandas, which guesses: an answer such as "42" stays a text
+    records = [record for _, record in read_lines(path)] if kind == ".jsonl" else None
+    try:
+        if kind == ".parquet":
+            return Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
+        return Dataset.from_list(records)
+    except (ValueError, TypeError) as error:  # pyarrow's own, which name neither row nor column
+        raise ValueError(f"{path}{_mixed(records or [])}: {error}") from None
+
+
+def _mixed(records):
+    """The words ", row N, column C" for the first value of another type than those above it; "" where there is none."""
+    kinds = {}
+    for row, record in enumerate(records, 1):
+        for column, value in record.items():
+            if value is not None and kinds.setdefault(column, type(value)) is not type(value):
+                return f", row {row}, column {column!r}"
+    return ""
 
 
 if __name__ == "__main__":

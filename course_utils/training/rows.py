@@ -7,14 +7,15 @@ PAIRS = ("prompt", "chosen", "rejected")
 
 
 def check_votes(name, rows):
-    """Raise ValueError unless `rows` has the columns prompt, completion and label, and each label is a bool."""
+    """Raise ValueError unless `rows` has the columns prompt, completion and label, texts and a bool in each row."""
     _check_columns(name, rows, VOTES)
-    if wrong := [label for label in rows["label"][:] if not isinstance(label, bool)]:
-        raise ValueError(f"{name}: label must be True or False, not {wrong[0]!r}")
+    for i, label in enumerate(rows["label"][:]):
+        if not isinstance(label, bool):
+            raise ValueError(f"{name}: label must be True or False, not {label!r} (row {i})")
 
 
 def check_pairs(name, rows):
-    """Raise ValueError unless `rows` has the columns prompt, chosen and rejected."""
+    """Raise ValueError unless `rows` has the columns prompt, chosen and rejected, with texts in each row."""
     _check_columns(name, rows, PAIRS)
 
 
@@ -82,3 +83,9 @@ def _check_columns(name, rows, columns):
         raise ValueError(f"{name} has no column {missing[0]!r}; its columns are {rows.column_names}")
     if len(rows) == 0:
         raise ValueError(f"{name} is empty")
+    for column in set(columns) - {"label"}:
+        for i, value in enumerate(rows[column][:]):
+            if not isinstance(value, (str, list)):
+                raise ValueError(
+                    f"{name}: {column} must be a text or a list of messages, not {value!r} (row {i})"
+                )

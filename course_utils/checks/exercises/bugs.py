@@ -2,7 +2,9 @@
 
 The misconception "as-shown" is the code that the notebook shows. It fails the part that gates the others, so that an
 untouched cell earns nothing; it stands behind half fixes, so that those are named that fail in the
-same way, but less often. Any right fix passes: the checks look at what comes back only.
+same way, but less often. Its sentence is the diagnosis, so it is kept for the graded feedback: the visible check
+of an untouched cell says what was seen, and leaves the finding to the reader. Any right fix passes: the checks look at
+what comes back only.
 """
 
 import functools
@@ -11,17 +13,26 @@ from course_utils.checks.definition import Exercise, Misconception
 from course_utils.checks.observe import describe_error, observe_call
 
 _NOT_YET = "Not yet mended: "
+_STILL = (
+    "the code as the notebook shows it, in all that was looked at here. Make the smallest input of which you know the "
+    "answer by hand, call the function on it, and read from there."
+)
 
 
 def find_the_bug(number, function, reference, parts, wrong, alternatives, hints, observe=observe_call):
     """An exercise; `wrong`: (name, function, sentence), the code as it is shown under "as-shown"."""
-    names = [(name, f, _NOT_YET * (name == "as-shown") + sentence) for name, f, sentence in wrong]
+    names = [
+        Misconception(name, f, _NOT_YET + sentence, _STILL)
+        if name == "as-shown"
+        else Misconception(name, f, sentence)
+        for name, f, sentence in wrong
+    ]
     return Exercise(
         id=f"bug-{number:02d}",
         function=function,
         reference=reference,
         parts=parts,
-        misconceptions=tuple(Misconception(*one) for one in names),
+        misconceptions=tuple(names),
         alternatives=alternatives,
         hints=hints,
         observe=observe,

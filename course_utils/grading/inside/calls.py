@@ -14,7 +14,9 @@ from pathlib import Path
 
 import torch
 
-from course_utils.grading import values
+from course_utils.grading.decoder import Decoder
+from course_utils.grading.encoder import Encoder
+from course_utils.grading.values import TooLarge, same
 
 _COURSE = str(Path(__file__).resolve().parents[2])
 _LIBRARIES = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -44,9 +46,9 @@ def answer(question, tensors, names, ask_outside):
             warnings.simplefilter("ignore")
             reply, sent = _DO[question["do"]](question, tensors, names, ask_outside)
         if len(json.dumps(reply)) > _HEADER:
-            raise values.TooLarge(f"a value of more than {_HEADER >> 20} MiB")
+            raise TooLarge(f"a value of more than {_HEADER >> 20} MiB")
         return reply, sent
-    except values.TooLarge as error:
+    except TooLarge as error:
         words = f"ValueError: {error} came back, which is more than is looked at"
         return {"error": {"kind": "ValueError", "words": words}}, {}
     except BaseException as error:  # sys.exit() too
@@ -62,14 +64,14 @@ def _look(question, tensors, names, ask_outside):
 
 def _call(question, tensors, names, ask_outside):
     """Call a function: its result, and those of its arguments that it changed."""
-    decoder = values.Decoder(tensors, _asking(ask_outside))
+    decoder = Decoder(tensors, _asking(ask_outside))
     args = decoder.many(question["args"], 0)
     kwargs = {name: decoder.decode(tree) for name, tree in question["kwargs"].items()}
     leaves = decoder.differentiable
     for leaf in leaves.values():
         leaf.requires_grad_()
     result = names[question["name"]](*args, **kwargs)
-    encoder = values.Encoder()
+    encoder = Encoder()
     reply = {"result": encoder.encode(result)}
     outputs = {
         name: encoder.originals[name] for name in encoder.originals if encoder.originals[name].requires_grad
@@ -87,9 +89,9 @@ def _changed(question, tensors, args, kwargs):
     before = [*enumerate(question["args"]), *question["kwargs"].items()]
     found, sent = [], {}
     for (place, tree), value in zip(before, [*args, *kwargs.values()], strict=True):
-        encoder = values.Encoder()
+        encoder = Encoder()
         now = encoder.encode(value)
-        if not values.same(tree, now, tensors, encoder.tensors):
+        if not same(tree, now, tensors, encoder.tensors):
             found.append([place, _renamed(now, f"{place} ")])
             sent |= {f"{place} {name}": tensor for name, tensor in encoder.tensors.items()}
     return found, sent
@@ -107,8 +109,8 @@ def _renamed(tree, prefix):
 def _beside(question, tensors, names, ask_outside):
     """Run a script of the grader's on a function and plain data."""
     script = _script(question["source"], question["script"])
-    args = values.Decoder(tensors, _asking(ask_outside)).many(question["args"], 0)
-    encoder = values.Encoder()
+    args = Decoder(tensors, _asking(ask_outside)).many(question["args"], 0)
+    encoder = Encoder()
     result = script(names[question["name"]], *args)
     return {"result": encoder.encode(result)}, encoder.tensors
 
@@ -130,7 +132,7 @@ def _backward(question, tensors, names, ask_outside):
         leaf.grad = None
     torch.autograd.backward([outputs[name] for name in tensors], list(tensors.values()))
     found = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
-    encoder = values.Encoder()
+    encoder = Encoder()
     return {"grads": {name: encoder.encode(grad) for name, grad in found.items()}}, encoder.tensors
 
 
@@ -143,13 +145,13 @@ def _asking(ask_outside):
 
     def function(number):
         def asked(*args):
-            encoder = values.Encoder()
+            encoder = Encoder()
             question = {"function": number, "args": encoder.many(args, 0)}
             with _one_at_a_time:
                 reply, tensors = ask_outside(question, encoder.tensors)
             if "error" in reply:
                 raise _as_it_was(**reply["error"])
-            return values.Decoder(tensors).decode(reply["result"])
+            return Decoder(tensors).decode(reply["result"])
 
         return made.setdefault(number, asked)
 

@@ -3,6 +3,7 @@
 import os
 
 import safetensors.torch
+import torch
 
 from course_utils.grading import wire
 from course_utils.grading.inside import calls
@@ -15,6 +16,9 @@ def live(channel, shell):
         channel: a stream socket to the grader.
         shell: a `course_utils.grading.inside.shell.Shell`.
     """
+    # After a fork torch's first use in a thread makes its pool anew, and without a lock: of two threads that come at
+    # once one may find none and raise "Invalid thread pool!". So it is made here, before there are threads.
+    torch.set_num_threads(1)
     while True:
         try:
             message, blob = wire.receive(channel)
