@@ -11,6 +11,7 @@ from course_utils.measured import keep
 SEEDS = (6, 7, 8)
 # Notebook 05: its settings were chosen on seeds 0 to 2 of earlier runs; all five are shown.
 GOODHART_SEEDS, THOROUGH_SEEDS = (0, 1, 2, 3, 4), (0, 1, 2)
+LABEL_SEEDS = (0,)  # trained on certain and flipped labels: one seed has been run so far
 
 
 def run_measurements(names=()):
@@ -111,7 +112,7 @@ def _trained_labels(say):
     """Notebook 05: DPO, cDPO, rDPO and IPO trained on certain and on flipped labels."""
     from course_utils.experiments import labels
 
-    rows = [row for seed in THOROUGH_SEEDS for row in labels.measure_seed(seed, say=say)]
+    rows = [row for seed in LABEL_SEEDS for row in labels.measure_seed(seed, say=say)]
     return _rounded(rows), goodhart_settings()["trained_labels"]
 
 
@@ -162,7 +163,7 @@ def goodhart_settings():
             "answers to a prompt, at a look and where measured anew": [frontier.EACH, frontier.ANEW],
         },
         "trained_labels": {
-            "seeds": THOROUGH_SEEDS,
+            "seeds": LABEL_SEEDS,
             "start": start,
             "training": labels.TRAINING,
             "looks": labels.LOOKS,

@@ -695,8 +695,8 @@ for law in ("rl", "rl, KL ≤ 10", "bon"):
     print(f"the fit {law!r} has a peak on {humps.sum()} of {len(own)} seeds, before the one seen on {late}")
 
 # %% [markdown]
-# - *All five rise and fall*, under both optimisers, and the order of the seeds is much the same: it is the proxy that decides.
-# - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is another matter: fitted to the whole walk, the law has **no peak at all** on most seeds (α < 0, "NaN"), with an R² that looks fine. It is earned on the long fall, not on the peak that you would want to predict. Fitted to the part up to KL 10 it has one on all seeds but seed 4, whose rise is over by KL 0.2, and still too early.
+# - *All five rise and fall*, under both optimisers, and the seed with the lowest peak is the same for both: seed 4.
+# - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is another matter: fitted to the whole walk, the law has **no peak at all** on two of five seeds (α < 0, "NaN"), with an R² that looks fine. It is earned on the long fall, not on the peak that you would want to predict. Fitted to the part up to KL 10 it has one on all seeds but seed 4, whose rise is over by KL 0.2, and still too early.
 # - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward (Gao et al. warn against comparing
 #   the two by KL).
 # - *Do not extrapolate.* Refitting to half of a curve gives other coefficients; try it.
@@ -1600,7 +1600,7 @@ print("found and formula agree to 0.001:", off < 1e-3)
 #
 # ### The same in a trained model
 #
-# In the table a pair repeats for ever and moves nothing else. Now the text world's model: 1,000 pairs, each labelled once, with the better answer by gold chosen **for certain**, or with 20 % of these labels flipped. β = τ = 0.1 again, 300 steps (ten passes); cDPO and rDPO are told the share of flips (0.1 where there are none).
+# In the table a pair repeats for ever and moves nothing else. Now the text world's model: 1,000 pairs, each labelled once, from one start, with the better answer by gold chosen **for certain**, or with 20 % of these labels flipped. β = τ = 0.1 again, 300 steps (ten passes); cDPO and rDPO are told the share of flips (0.1 where there are none).
 
 # %% tags=["experiment"]
 judged, judged_origin = measured.read("trained_labels")
