@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import functools
+import re
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -94,9 +95,17 @@ def _cut_prefix(tokenizer, prompt, output_ids):
     return whole.removeprefix(tokenizer.decode(tokenizer.encode(prompt), skip_special_tokens=True)).lstrip()
 
 
-def _answer_case(prompt, answer):
+def _cut_end_too(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids[len(tokenizer.encode(prompt)) : -1])
+
+
+def _cut_marks(tokenizer, prompt, output_ids):
+    return re.sub("<[^>]*>", "", tokenizer.decode(output_ids[len(tokenizer.encode(prompt)) :])).strip()
+
+
+def _answer_case(prompt, answer, ended=True):
     words = vocabulary([prompt, answer])
-    ids = Tokens(words).encode(prompt) + [words.index(w) for w in answer.split()] + [1]
+    ids = Tokens(words).encode(prompt) + [words.index(w) for w in answer.split()] + [1] * ended
     return Case((words, prompt, ids), label=f"{prompt!r}")
 
 
@@ -111,6 +120,8 @@ def _answer_cases(draw):
         _answer_case(f"<s> [INST] {b} [/INST]", f"{a} {b} {a}"),  # the prompt's words come again
         _answer_case("hm  ?", "hm ? hm ?"),
         _answer_case(b, a),
+        _answer_case(f"<s> {b} \n {a}", c, ended=False),  # cut off at the longest length
+        _answer_case(f"<s> [INST] {b} [/INST]", f"{a} <b> x<y </b> {c}"),
     ]
 
 
@@ -130,6 +141,16 @@ BUG_03 = find_the_bug(
             "specials-kept",
             _cut_with_specials,
             "special tokens are kept now; so the answer's own end token is kept too, and spaces still differ",
+        ),
+        (
+            "last-token-cut",
+            _cut_end_too,
+            "the last token is always cut; an answer that was broken off has no end token",
+        ),
+        (
+            "all-in-angle-brackets",
+            _cut_marks,
+            "all that stands in angle brackets was taken out; an answer may hold some. `skip_special_tokens` knows the special ones",
         ),
         ("end-token-kept", _cut_keeps_end, "the end token </s> is part of the answer now"),
         (

@@ -844,6 +844,16 @@ LATENCY_PERCENTILE = Exercise(
             "this is the median-unbiased definition of quantiles; numpy's default is wanted",
         ),
         Misconception(
+            "normal-unbiased",
+            _percentile(95, method="normal_unbiased"),
+            "the position is that of the unbiased definition for normal numbers; numpy's default is wanted",
+        ),
+        Misconception(
+            "averaged-cdf",
+            _percentile(95, method="averaged_inverted_cdf"),
+            "this is a value, or the middle of two where 0.95 n is a whole number; interpolate at 0.95 (n − 1), counted from 0",
+        ),
+        Misconception(
             "interpolated-cdf",
             _percentile(95, method="interpolated_inverted_cdf"),
             "the position is 0.95 n, counted from 1; numpy's default is another",
