@@ -1114,7 +1114,7 @@ else:
 #
 # - `prompts`, `responses_a`, `responses_b`: lists of strings, equally long. `seed`: what the coins are drawn from.
 # - returns a DataFrame with the columns `prompt`, `response_1`, `response_2`, rows in order, **nothing else**. The key is kept apart, in `attrs["key"]`: a list of `"a"` or `"b"`, whose response `response_1` is.
-# - The coins are independent: not always a first, not in turns, not exactly half. Rows that are alike have coins of their own, and neighbouring seeds must not give the same coins moved by a row.
+# - The coins are independent: not always a first, not in turns, not exactly half. Rows that are alike have coins of their own, and two seeds must not give the same coins, moved by rows or in another order.
 # - "Nothing else" includes the index: it must not tell.
 #
 # Graded: prompt and both responses, rows in order (1), the key (1), fair, independent coins from the seed (1.5), lists unchanged (0.5).
@@ -2426,7 +2426,7 @@ grade("bug-06", chat)
 #
 # **What was seen.** A release committee notes that one experiment in five "wins" or "loses" even when both arms run the same model.
 #
-# Graded: at most about 5 % alarms in simulated experiments without an effect, all weeks at once and week by week, for 12 and 52 planned weeks, and an alarm where the effect is clear (3.5), weeks unchanged (0.5).
+# Graded: at most about 5 % alarms in simulated experiments without an effect, all weeks at once and week by week, for 12 and 52 planned weeks, and the first week with an alarm where the effect is clear (3.5), weeks unchanged (0.5).
 #
 # Stuck? Run `hint("bug-07")` in a new cell.
 
@@ -2473,7 +2473,7 @@ grade("bug-07", first_alarm)
 #
 # `bug-08` · difficulty 3/5 · about 15 minutes · 3 points
 #
-# **What it is for.** Online KTO. In each round votes are collected on the policy's own answers (`collect(policy)`), and the policy is trained on them against a reference (`train(policy, reference, votes)` changes the policy's weights and gives it back). `policy` is a torch module. The reference is **the policy as it was before the first round**, in every round. `train` must get a policy that can be trained: not frozen, in training mode. The reference shares neither weights nor buffers with it.
+# **What it is for.** Online KTO. In each round votes are collected on the policy's own answers (`collect(policy)`), and the policy is trained on them against a reference (`train(policy, reference, votes)` changes the policy's weights and gives it back). `policy` is a torch module. The reference is **the policy as it was before the first round**, in every round. `train` must get a policy that can be trained: not frozen, in training mode, and not under `no_grad`. The reference shares neither weights nor buffers with it.
 #
 # **What was seen.** The logged KL to the reference is 0.0 in all rounds, and the loss stays at half its weight. After a few rounds the answers hardly resemble language.
 #
