@@ -995,7 +995,8 @@ ax.set(ylabel="clauses in an answer")
 ax.legend()
 plots.show(
     fig,
-    "Clauses in an answer of the base, the KTO and the DPO model, by kind: true and false claims, right and wrong verdicts, repeats, malformed ones.",
+    "Clauses in an answer of the base, the KTO and the DPO model, by kind. Both trained models make more true claims and fewer false ones than the "
+    "base, and more repeats and malformed clauses.",
 )
 
 # %% [markdown]
@@ -1574,7 +1575,7 @@ print(
 print("GET /health      ", client.get("/health").json())
 
 # %% [markdown]
-# Now forty users ask, eight at a time, and vote honestly and without noise: a thumb up for a gold reward above 0. The store then gives back what this notebook began with, a feedback log, with the model's version beside each vote. The dashboard is drawn from `/metrics` and the store (here from the traffic of less than a minute).
+# Now forty users ask, eight at a time, and vote honestly and without noise: a thumb up for a gold reward above 0. The store then gives back what this notebook began with, a feedback log, with the model's version beside each vote. The dashboard is drawn from `/metrics` and the store (here from the traffic of a few seconds).
 #
 # *Stored* latency is from a request's arrival to its finished answer, from the store. *Counted* is to the stored answer, from the histogram that this process keeps; it is read between the histogram's bounds, so it is coarser. A share of 0.2 gives the treatment about eight of forty users, by chance fewer or more.
 
@@ -1622,7 +1623,7 @@ print(
 )
 
 fig, numbers = dashboard(metrics, store)
-plots.show(fig, f"The service's dashboard: answers a minute, latency, and votes, by variant. {numbers}.")
+plots.show(fig, f"The service's dashboard: answers over time, latency, and votes, by variant. {numbers}.")
 client.close()
 running.close()
 
@@ -1848,7 +1849,7 @@ conclude(
 # **What got worse.** The rule that is valid at any look pays in power: see the lines above the figure. Where the looks are planned, and no more are taken, the planned rule sees far more with few users. Both need far more votes than
 # the two rules that count votes; those only *seem* to know more. (The powers rest on 50 simulated experiments each, so on about ± 14 points; "decided" counts both directions.)
 #
-# Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a *guardrail* (a bound on latency, content warnings or errors) should be able to stop it at any time, and rolling back should be one call.
+# Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a *guardrail* (a bound on latency, content warnings or errors) should be able to stop it at any time, and rolling back should be one call. A larger share must hold in all replicas at the same moment: while one of them does not know of it yet, a user who is answered by both moves back and forth.
 
 # %% [markdown]
 # ## 10. The next round

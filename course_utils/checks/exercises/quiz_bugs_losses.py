@@ -383,7 +383,7 @@ BUG_12 = find_the_bug(
         ("by-prompt", _cached_by_prompt, "the values are looked up by the prompt; several pairs can have the same one"),
         ("by-chosen", _cached_by_chosen, "the values are looked up by prompt and chosen response; pairs can differ in the rejected one alone"),
         ("moved-along", _cached(_cached_moved_along, _right_value), "an epoch's order is the one before, moved along by a place; each is to be drawn anew"),
-        ("fixed-batches", _cached_fixed_batches, "whole batches are shuffled: the same pairs stay together, and the smaller batch need not be the last"),
+        ("fixed-batches", _cached_fixed_batches, "the smaller batch of an epoch is not its last one: whole batches were shuffled, or epochs run into each other"),
         ("in-place", _cached_in_place, "the values are right, but the caller's list was shuffled"),
         ("dropping", _cached_dropping, "the last, smaller batch of an epoch is missing"),
         ("shuffled-otherwise", _cached(_shuffled, lambda values, order, i, place: values[order[i]]), "the values are put in another order too, but not in that of their pairs"),

@@ -111,7 +111,7 @@ def rounds(function, weight, step, kwargs):
 
     Training adds `step` and an eighth of the reference's weight: what the references were shows in that of the policy.
     """
-    log = []
+    log, off = [], not torch.is_grad_enabled()
     policy = _Policy(1, 1, bias=False).double()
     with torch.no_grad():
         policy.weight.fill_(weight)
@@ -122,7 +122,8 @@ def rounds(function, weight, step, kwargs):
 
     def train(policy, reference, votes):
         before, trainings = reference.weight.item(), reference.trainings.item()
-        log.append(("policy", (policy.weight.requires_grad, policy.training)))
+        recorded = off or torch.is_grad_enabled()  # off already where the notebook has switched it off
+        log.append(("policy", (policy.weight.requires_grad, policy.training, recorded)))
         with torch.no_grad():
             policy.weight += step + reference.weight / 8
             policy.trainings += 1
