@@ -385,7 +385,7 @@ ax.axvline(walk["kl"][mine], color="black", linewidth=1)
 ax.annotate("your rule", (walk["kl"][mine], ax.get_ylim()[0]), xytext=(4, 4), textcoords="offset points")
 ax.set(xlabel="KL from the start (nats)", ylabel="score (each in its own units)", xscale="symlog")
 ax.set_xlim(0, None)
-ax.legend(loc="lower left")
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 plots.show(
     fig,
     "The same run against KL, with gold: gold rises for the first nat or so, then falls far below its start while proxy A goes on rising. Proxy B stays nearly flat until gold has long turned, then falls too. A vertical line "
@@ -394,12 +394,14 @@ plots.show(
 print(
     f"your rule {my_rule} keeps checkpoint {mine} of {len(walk)}: KL {walk['kl'][mine]:.2f}, gold {gold_seen[mine]:.2f}"
 )
-print(f"start {walk['gold'][0]:.2f}, best {max(gold_seen):.2f}, end {walk['gold'].iloc[-1]:.2f}")
+print(
+    f"start {bon['gold'][0]:.2f} (all samples of section 3), best {max(gold_seen):.2f}, end {walk['gold'].iloc[-1]:.2f}"
+)
 
 # %% tags=["experiment"]
 late = walk["gold"].iloc[-3:].mean()
-conclude("gold rises first", max(gold_seen) > walk["gold"][0] + 0.15)
-conclude("and ends far below its start", late < walk["gold"][0] - 0.5)
+conclude("gold rises first", max(gold_seen) > bon["gold"][0] + 0.15)
+conclude("and ends far below its start", late < bon["gold"][0] - 0.5)
 conclude("while proxy A ends far above its start", walk["proxy"].iloc[-3:].mean() > walk["proxy"][0] + 0.5)
 
 # %% [markdown]
@@ -471,7 +473,7 @@ for seed, rows in pushed.items():
 #
 # A checkpoint's 192 samples leave its gold a standard error of 0.1, as much as the weakest seed seems to gain, and the best of thirty noisy checkpoints is flattered.
 # So the same five runs were made again and **looked at** with 1,536 fresh samples, after every third of the first thirty updates. These looks only *choose* where gold peaks (a running mean over three); the policy there was then
-# sampled anew, 6,144 answers, and that is what the table holds. Here and in the tables below the start's gold comes from 24,576 samples; the live run's figures take their own first checkpoint as zero, which is that much less certain.
+# sampled anew, 6,144 answers, and that is what the table holds. All gains are over the start's gold from 24,576 samples.
 
 # %% tags=["experiment"]
 looks, looks_origin = measured.read("frontier")
@@ -586,7 +588,7 @@ grade("predicted-peak", predicted_peak)
 
 # %% [markdown]
 # **Both laws on the live run**, with $R^2$ (the share of the variance of gold, about its mean, that the fit accounts for), the peak that they predict and the
-# peak that was seen.
+# peak that was seen. RL's checkpoints are taken up to KL 10: farther out the long fall alone would decide the fit (the next table has both).
 
 # %% tags=["experiment", "nbval-ignore-output", "readme"]
 fit, peak_of = use("fit-overoptimisation", fit_overoptimisation), use("predicted-peak", predicted_peak)
@@ -602,9 +604,11 @@ def fitted(kl, gold, kind):
     return {"α": alpha, "β": beta, "R²": quality, "KL of the peak, predicted": peak, "seen": seen}
 
 
+near_part = walk[walk["kl"] <= 10]
 curves = {
     "bon": (bon["kl"], bon["gold"] - bon["gold"][0], "best-of-n"),
-    "rl": (walk["kl"], walk["gold"] - walk["gold"][0], "reinforcement learning"),
+    # the start from all samples of section 3: the first checkpoint alone is too noisy a zero
+    "rl": (near_part["kl"], near_part["gold"] - bon["gold"][0], "reinforcement learning, KL ≤ 10"),
 }
 laws = {kind: fitted(kl, gold, kind) for kind, (kl, gold, _) in curves.items()}
 
@@ -868,7 +872,7 @@ for ax, (seed, rows) in zip(axes, free.items()):
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(title=f"seed {seed}", xlabel="KL (nats)", xscale="log", xlim=(0.02, 9), ylim=(-1.2, 1.1))
 axes[0].set_ylabel("gain in gold")
-axes[0].legend(fontsize=7.5, loc="lower left")
+axes[0].legend(fontsize=7.5, loc="upper left")
 plots.show(
     fig,
     "One frontier for each of five seeds: gain in gold against KL. The line is the run without a price, as it would be if stopped there; the points are where the runs with a price come to rest. On four seeds the point lies above the line, on seed 4 below it.",
