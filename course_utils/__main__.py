@@ -17,7 +17,10 @@ def main(arguments=None):
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("names", nargs="*", metavar="ASSIGNMENT", help="default: all")
-    commands.add_parser("measure", help="run the long experiments anew and keep their results (make full)")
+    measure = commands.add_parser(
+        "measure", help="run the long experiments anew and keep their results (make full)"
+    )
+    measure.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all")
     test = commands.add_parser("test", help="run the tests, without network where the system allows it")
     test.add_argument("--browser", action="store_true", help="only those that drive a browser")
     lab = commands.add_parser("lab", help="open JupyterLab on your copies in work/")
@@ -55,9 +58,11 @@ def main(arguments=None):
 
         return build_notebooks(names)
     if asked.command == "measure":
-        from course_utils.commands.measure import run_measurements
+        from course_utils.commands.measure import EXPERIMENTS, run_measurements
 
-        return run_measurements()
+        if unknown := [n for n in asked.experiments if n not in EXPERIMENTS]:
+            parser.error(f"no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
+        return run_measurements(asked.experiments)
     if asked.command == "test":
         from course_utils.commands.test import run_tests
 

@@ -1,10 +1,24 @@
-"""What all tests share: which of them stay together in one worker, a warm sandbox, and the kill table at the end."""
+"""What all tests share: in which order and where they run, a warm sandbox, and the kill table at the end."""
 
 import pytest
 
 from course_utils.grading.mutants import Outcome, table
 
 PARTED = ("tests/test_checks.py", "tests/test_notebooks.py")  # the longest, by exercise and by notebook
+# Minutes in few tests: a worker that came to one of these last would work on alone.
+FIRST = (
+    "tests/test_notebooks.py",
+    "tests/test_nbgrader.py",
+    "tests/test_training.py",
+    "tests/test_attacks_sandbox.py",
+    "tests/test_attacks_grading.py",
+    "tests/test_service_schemathesis.py",
+    "tests/test_service_postgres.py",
+    "tests/test_iteration_retrain.py",
+    "tests/test_service.py",
+)
+# Exercises of tests/test_checks.py in which programs run into time limits.
+WAITING = ("overfit-verifier", "bug-06")
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -19,6 +33,18 @@ def pytest_xdist_make_scheduler(config, log):
             return f"{file} {values.rstrip(']').split('/')[0]}" if parameters and file in PARTED else file
 
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones first and the small parts of test_checks.py last, so that the workers end together."""
+
+    def place(item):
+        file = item.nodeid.partition("::")[0]
+        if file == "tests/test_checks.py":
+            return 1 if any(f"[{exercise}" in item.nodeid for exercise in WAITING) else 3
+        return 0 if file in FIRST else 2
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter):

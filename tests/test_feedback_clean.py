@@ -152,6 +152,14 @@ def test_errors_name_the_column_and_the_row(function):
         function([1])
 
 
+@pytest.mark.parametrize("warning", ["False", None, 2])
+def test_a_warning_that_is_no_bool_drops_nothing_in_silence(warning):
+    log = log_of({"a": (3, 2)})
+    log["content_warning"] = pd.Series([False, True, warning, False, False], dtype=object)
+    with pytest.raises(ValueError, match="content_warning that is neither True nor False in row 2"):
+        clean_feedback(log)
+
+
 def test_level_is_a_probability():
     with pytest.raises(ValueError, match="level"):
         flag_biased_users(log_of({"a": (3, 2)}), level=0)

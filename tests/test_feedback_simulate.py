@@ -133,6 +133,9 @@ def test_the_pool_of_the_text_world():
     ("arguments", "name"),
     [
         ({"n": 10}, "n"),
+        ({"n": 200.5}, "n must be a whole number"),
+        ({"kinds": {"honest": 0.5}}, "kinds: the shares"),
+        ({"kinds": {"robot": 1.0}}, "kinds: 'robot' is not one of"),
         ({"up_rate": 1.5}, "up_rate"),
         ({"votes_per_user": 0}, "votes_per_user"),
         ({"communities": 97}, "communities"),

@@ -100,7 +100,7 @@ def test_by_time_a_moment_is_not_parted():
 
 @pytest.mark.parametrize("split", [split_feedback, split_by_user, split_by_time])
 def test_errors(log, split):
-    for fractions in ((0.8, 0.1), (0.8, 0.3, 0.1), (1.2, -0.1, -0.1)):
+    for fractions in ((0.8, 0.1), (0.8, 0.3, 0.1), (1.2, -0.1, -0.1), (float("nan"),) * 3):
         with pytest.raises(ValueError, match="fractions"):
             split(log, fractions)
     with pytest.raises(ValueError, match="'user_id'"):

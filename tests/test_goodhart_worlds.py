@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from course_utils.experiments import bias, mitigations, noise, overoptimisation
+from course_utils.experiments import bias, frontier, labels, mitigations, noise, overoptimisation
 from course_utils.experiments import programs as experiments_programs
 from course_utils.methods import Start
 from course_utils.testbed import models, programs, text
@@ -91,6 +91,56 @@ def test_the_optimum_of_a_repeated_pair_is_that_of_the_formula(name, p, flips):
 def test_certain_labels_have_no_finite_optimum_under_dpo():
     assert noise.optimum("DPO", 1.0) == noise.closed_form("DPO", 1.0) == math.inf
     assert noise.optimum("IPO", 1.0) == pytest.approx(5)
+
+
+def test_the_more_alike_a_pair_the_more_goes_to_a_third_response():
+    *_, alike = noise.displace(0.9, (0, 100))
+    first, *_, apart = noise.displace(-0.5, (0, 300))
+    assert first["chosen"] == first["third"] == pytest.approx(1 / 3) and first["margin"] == 0
+    # as a script written apart from this one found them
+    assert [alike[k] for k in ("chosen", "rejected", "third")] == pytest.approx(
+        [0.045, 0.017, 0.938], abs=1e-3
+    )
+    assert apart["chosen"] == pytest.approx(0.952, abs=1e-3) and alike["margin"] > 0
+
+
+@pytest.mark.parametrize("flips", [0.0, 0.25])
+def test_certain_labels_choose_the_better_answer_but_for_the_flips(flips):
+    prompts = text.make_prompts(400, seed=2)
+    first, second = text.example_answers(prompts, 3), text.example_answers(prompts, 4)
+    pairs = [
+        {"prompt": p.tolist(), "chosen": a, "rejected": b}
+        for p, a, b in zip(prompts, first, second, strict=True)
+    ]
+    judged = labels.judge(Start(None, pairs, prompts), flips, seed=0).pairs
+    gaps = [
+        text.gold_reward(p["prompt"], p["chosen"]) - text.gold_reward(p["prompt"], p["rejected"])
+        for p in judged
+    ]
+    differ = [gap for gap in gaps if gap]
+    assert sum(gap < 0 for gap in differ) / len(differ) == pytest.approx(flips, abs=0.06)
+    assert all(
+        {tuple(p["chosen"]), tuple(p["rejected"])} == {tuple(a), tuple(b)}
+        for p, a, b in zip(judged, first, second, strict=True)
+    )
+
+
+def test_a_look_at_the_start_sees_no_kl_and_gold_against_its_base():
+    start = untrained()
+    looked = [
+        frontier.look(start.model, start, Lengths(), start.prompts, torch.full((4,), base), seed=0, each=8)
+        for base in (-2.0, -3.0)
+    ]
+    assert looked[0]["kl"] == pytest.approx(0, abs=1e-6) and looked[0]["proxy"] > 0
+    assert looked[0]["samples"] == 32 and looked[0]["gain_se"] > 0
+    assert looked[1]["gain"] == pytest.approx(looked[0]["gain"] + 1, abs=1e-5)
+
+
+class Lengths:
+    """A reward model that likes long answers."""
+
+    def score(self, prompts, responses):
+        return torch.tensor([float(len(r)) for r in responses])
 
 
 def test_biases_are_read_off_the_words():

@@ -87,7 +87,7 @@ def test_a_run_that_is_killed_goes_on_with_no_grade_lost_or_counted_twice(tmp_pa
     }
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)]
     running = subprocess.Popen(command, env=environment)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300  # a busy machine takes minutes to start
     while time.monotonic() < end and not (
         (tmp_path / "report.json").exists() and len(entries_of(tmp_path)) >= 3
     ):

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 
 from course_utils.feedback import simulate_feedback
+from course_utils.iteration import report, weeks
 from course_utils.iteration.filling import fill_store
 from course_utils.iteration.report import WATCHED, weekly_facts, weekly_report
 from course_utils.iteration.report_page import page
@@ -104,6 +105,14 @@ def test_what_is_wrong_is_said(log, tmp_path):
     words = page(found)
     assert "answers have become longer" in words and "roll back if they are right" in words
     assert "a comparison: no treatment gave answers this week" in words
+
+
+def test_the_answers_of_one_week_are_held_at_a_time(store, facts, monkeypatch):
+    read, spans = weeks.answers_between, []
+    for where in (weeks, report):
+        monkeypatch.setattr(where, "answers_between", lambda s, a, b: spans.append(b - a) or read(s, a, b))
+    assert weekly_facts(store, WEEK, 26) == facts
+    assert set(spans) == {timedelta(weeks=1)} and len(spans) == 28
 
 
 def test_what_cannot_be_said_is_said(store):

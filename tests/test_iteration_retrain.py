@@ -269,8 +269,11 @@ def test_the_command_says_what_is_wrong_and_leaves(ground, tmp_path, capsys, mon
     assert main([*arguments, "--judgements", "0"]) == 1
     assert "retrain: judgements must be at least 1, not 0" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert main([*arguments[:-1], str(tmp_path / "file" / "o")]) == 1  # no folder can be there
-    assert capsys.readouterr().err.startswith("retrain: ")
+    (tmp_path / "odd" / "lock").mkdir(parents=True)
+    for folder in ("file/o", "odd"):  # no folder can be there; no lock can
+        assert main([*arguments[:-1], str(tmp_path / folder)]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("retrain: ") and str(tmp_path / folder.split("/")[0]) in told
     with monkeypatch.context() as patched:
         patched.setattr(module, "retrain", _torch_fails)
         assert main(arguments) == 1  # 75 would have a scheduler try again for ever

@@ -1,5 +1,7 @@
 """The kept results: where they come from, and that they hold what the notebooks say of them."""
 
+import json
+
 import pytest
 
 from course_utils import measured
@@ -47,6 +49,15 @@ def test_the_kept_settings_are_those_of_the_package():
         assert settings[name]["pushed"] == pushed, name
 
 
+@pytest.mark.parametrize(
+    "name", ["overoptimisation", "frontier", "trained_labels", "biased_raters", "verifier_programs"]
+)
+def test_the_kept_settings_of_notebook_05_are_those_of_the_package(name):
+    from course_utils.commands.measure import goodhart_settings
+
+    assert measured.read(name)[1]["settings"] == json.loads(json.dumps(goodhart_settings()[name]))
+
+
 def test_trl_agrees_to_1e_minus_5():
     rows, _ = measured.read("trl_parity")
     assert ((rows.ours - rows.trl).abs() < 1e-5).all() and (rows.gradient < 1e-5).all()
@@ -75,6 +86,17 @@ def test_gold_rises_and_then_falls_in_every_kept_run_of_reinforcement_learning()
         assert smoothed.max() > run.gold.iloc[0] + 0.1, seed
         assert run.gold.iloc[-3:].mean() < run.gold.iloc[0], seed
         assert run.proxy.iloc[-3:].mean() > run.proxy.iloc[0] + 0.5, seed
+
+
+def test_the_rise_is_more_than_noise_on_every_seed_where_many_samples_look_at_it():
+    rows, _ = measured.read("frontier")
+    free = rows[rows.price == 0]
+    assert free.seed.nunique() >= 5
+    for seed, run in free.groupby("seed"):
+        anew = run[run.samples == run.samples.max()].iloc[0]
+        last = run[run.step == run.step.max()].iloc[0]
+        assert anew.gain > 1.96 * anew.gain_se, seed
+        assert last.gain < -1.96 * last.gain_se and last.proxy > anew.proxy, seed
 
 
 def test_the_visible_tests_alone_ruin_the_programs_and_one_hidden_test_saves_them():

@@ -121,6 +121,8 @@ def test_more_answers_never_close_the_gate():
         ({"sycophancy": GOOD["sycophancy"]}, 0.05, "win rate"),
         ({"win rate": GOOD["win rate"]}, 0.05, "no fault"),
         (GOOD, 0.0, "margin"),
+        (GOOD | {"win rate": (0.6, 0.65, 0.55)}, 0.05, "in order"),
+        (GOOD | {"win rate": (float("nan"), 0.55, 0.65)}, 0.05, "in order"),
     ],
 )
 def test_a_gate_needs_its_measurements(results, margin, named):

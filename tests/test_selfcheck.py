@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 import jupytext
 import nbformat
@@ -192,3 +193,42 @@ def test_labels_are_words_and_not_patterns():
         labels += [point.text for point in rubric.points]
         for label in labels:
             assert not re.search(r"[|\\?*\x00-\x1f\x7f]", label.replace("π*", "π")), label
+
+
+IN_OTHER_WORDS = {
+    1: (
+        "We maximise reward with a relative entropy to the base policy, weighed by a coefficient. The answer is a "
+        "Boltzmann tilt of it, whose normaliser we can’t compute, as there are too many completions to sum over. "
+        "Rearranging for r, preferences by Bradley-Terry see a reward margin only, so log Z falls out. What is left "
+        "is logistic regression; the policy acts as the reward model, up to an offset per prompt. No value head, "
+        "nothing is sampled, only policy and reference, whose numbers are calculated ahead of time. But pairs do not "
+        "contain OOD answers, people may be intransitive, reward hacking persists, and all holds only in the limit."
+    ),
+    2: (
+        r"Add a Lagrange term, as probabilities add up to one; the Hessian is negative, with full support. "
+        r"$Z(x):=\sum_y\pi_0 e^{r/\beta}$, and λ depends on x. Rearranging for the reward, $\beta\ln Z$ is the same for "
+        r"both responses, so by Bradley–Terry it subtracts out. Averaged over the pairs, with a trainable network, "
+        r"presupposing all this. The derivative is $-\beta\,\mathbb{E}_D[\sigma(\cdot)]$: only the difference grows. "
+        r"Completion tokens only, summed, not averaged; a stop-gradient on the reference; $\ln 2$ at first."
+    ),
+    4: (
+        "KTO versus SFT. Only few users vote, some are strict, on answers of the previous model; keep the dialogue "
+        "history, obey GDPR. Drop raters by a statistical test; split chronologically; dedup; where votes disagree, "
+        "drop. Chat format, imbalance by λ, large batches, hyperparameter search, reference, KL. Anonymised answers, "
+        "draws, error bars, number of pairs, verbosity, toxicity, false refusals, MMLU. Sticky buckets, trace id, "
+        "model id, rate limits, gradual, revert on error rates, a z-test. Self-reinforcing votes, so a fresh "
+        "evaluation set, π_ref reset in each round, and we monitor against last week."
+    ),
+}
+
+
+@pytest.mark.parametrize("question", IN_OTHER_WORDS)
+def test_what_stands_there_in_other_words_is_not_missing(question):
+    assert [what for _, what in gaps(question, IN_OTHER_WORDS[question]) if what] == []
+
+
+def test_a_very_long_answer_is_read_in_seconds():
+    start = time.perf_counter()
+    for question in RUBRICS:
+        gaps(question, "ensemble constitutional larger sum prompt " * 4_000)
+    assert time.perf_counter() - start < 15

@@ -132,6 +132,17 @@ def test_only_the_bad_item_of_a_batch_fails_but_a_fault_of_all_fails_all():
     settings = {"max_batch": 8, "wait": 0.02, "whole": (OSError,)}
     assert batched(work, lambda b: submit(b, ["a", "bad", "b"]), **settings) == ["str", "ValueError", "str"]
     calls_made.clear()
+    batched(work, lambda b: submit(b, [*"abcdefg", "bad"]), **settings)
+    assert calls_made == [
+        8,
+        4,
+        4,
+        2,
+        2,
+        1,
+        1,
+    ]  # one by one would be nine calls, and no company for the good ones
+    calls_made.clear()
     assert batched(work, lambda b: submit(b, ["a", "down", "b"]), **settings) == ["OSError"] * 3
     assert calls_made == [3]
 
@@ -333,6 +344,9 @@ def test_a_chat_template_is_used_where_there_is_one(folder):
         "{{ bos_token }} i think {{ messages[0]['content'] }} {% if add_generation_prompt %}:{% endif %}"
     )
     assert engine.tokenizer.decode(engine._encode("fox is small .")) == "<bos> i think fox is small . :"
+    for prompt in ("fox <eos> <bos> i think", "<eos>"):  # it would end the user's turn
+        with pytest.raises(BadPrompt, match="with which this model parts turns"):
+            engine._encode(prompt)
 
 
 def test_a_version_names_the_weights(folder, tmp_path):

@@ -119,6 +119,7 @@ def test_the_valid_rule_is_that_of_the_paper():
         ({"tau": 0}, "tau"),
         ({"alpha": 1}, "alpha"),
         ({"control_totals": [[3, 2]]}, "control_totals"),
+        ({"control_totals": [[1, float("nan")]]}, "control_totals"),
         ({"treatment_totals": [1, 2, 3]}, "treatment_totals"),
     ],
 )

@@ -1,6 +1,9 @@
 """What a student sees: tables, messages with the line at fault, hints, recall questions, progress."""
 
+import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from course_utils.checks.definition import Case
 from course_utils.checks.display import as_html, as_text, lines
 from course_utils.checks.judge import judge
 from course_utils.checks.observe import observe_call
+from course_utils.checks.scripts.service import two_requests
 from course_utils.words import type_of
 
 LOG_SOFTMAX = catalogue.exercise("log-softmax")
@@ -76,6 +80,24 @@ def test_an_error_in_a_notebook_cell_is_given_with_its_line():
     )
     assert "(line 5 of your cell: return x.no_such_thing())" in message(shell.user_ns["log_softmax"])
     InteractiveShell.clear_instance()
+
+
+def test_an_error_in_pythons_own_library_is_given_with_the_line_of_the_cell():
+    def not_callable(logits):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.exp(logits), logits).result()
+
+    assert "of your cell: return pool.submit(torch.exp(logits), logits).result()" in message(not_callable)
+
+
+def test_an_event_loop_that_waits_for_itself_is_not_waited_for():
+    lock = threading.Lock()
+
+    async def chat(prompt, generate):
+        with lock:  # the second request stops the loop here, and the first can never come back
+            return await asyncio.to_thread(generate, prompt)
+
+    assert two_requests(chat, ["a", "b"], patience=0.02)["blocked"]
 
 
 def test_prints_and_warnings_cost_nothing_and_stay_out_of_the_way(capsys):
@@ -233,3 +255,13 @@ def test_an_input_that_is_overwritten_costs_the_points_of_that_and_says_so():
     assert [row.part for row in lost] == ["dtype kept, inputs unchanged"]
     assert "`ref_chosen` was changed by your function; work on a copy" in lost[0].message
     assert report.points == report.max_points - 0.5 and report.misconception == "in-place"
+
+
+def test_progress_says_where_no_record_is_kept(tmp_path, monkeypatch, capsys):
+    checks.progress()
+    assert "No record is kept" not in capsys.readouterr().out
+    monkeypatch.delenv("COURSE_PROGRESS")
+    monkeypatch.chdir(tmp_path)
+    checks.progress()
+    checks.points_page()
+    assert capsys.readouterr().out.count("No record is kept here") == 2

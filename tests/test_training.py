@@ -445,7 +445,10 @@ def test_files_of_rows_keep_their_texts(tmp_path):
     assert list(read(tmp_path / "a.jsonl")) == list(read(tmp_path / "a.parquet")) == rows
     with pytest.raises(ValueError, match="jsonl"):
         read(tmp_path / "a.txt")
-    for content, words in (("{}\n{", "b.jsonl, row 2: "), ('{"a": 1}\n{"a": "b"}', "b.jsonl: ")):
+    for content, words in (
+        ("{}\n{", "b.jsonl, row 2: "),
+        ('{"a": "b"}\n{"a": true}', "b.jsonl, row 2, column 'a': "),
+    ):
         (tmp_path / "b.jsonl").write_text(content)
         with pytest.raises(ValueError, match=words):
             read(tmp_path / "b.jsonl")

@@ -99,6 +99,8 @@ def progress():
         f"Recall questions to look at again: {', '.join(missed)}." if missed else "No recall question missed."
     ]
     last.append("Points of the visible checks; the graded ones use other inputs.")
+    if nothing_kept := _record.told():
+        last.append(nothing_kept)
     show("Your progress", rows, last)
 
 

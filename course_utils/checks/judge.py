@@ -202,8 +202,8 @@ def _misconception(exercise, outcomes):
     failures = [o for o in outcomes if not o.right]
     # nothing has more votes than what explains every failure; most are out of this race after one look
     full = [c for c in exercise.misconceptions if failures and all(_shared(exercise, c, o) for o in failures)]
-    if full:
-        return next((c for c in full if _consistent(exercise, c, outcomes)), full[0])
+    if full:  # the one that is right most often where the student is; the first of equals
+        return max(full, key=lambda c: _right_too(exercise, c, outcomes))
     best, named = (0, False), None
     for candidate in exercise.misconceptions:
         votes = _votes(exercise, candidate, outcomes)
@@ -244,13 +244,19 @@ def _shared(exercise, candidate, outcome):
 
 def _consistent(exercise, candidate, outcomes):
     """Whether a misconception is right wherever the student is."""
-    for o in outcomes:
-        if o.right:
-            expected = _own(exercise, exercise.reference, o.part, o.seed, o.number)
-            own = _own(exercise, candidate.function, o.part, o.seed, o.number)
-            if not _agree(expected, own, o.case, o.part.looks_at):
-                return False
-    return True
+    return all(_right(exercise, candidate, o) for o in outcomes if o.right)
+
+
+def _right_too(exercise, candidate, outcomes):
+    """In how many of the cases that the student has right a misconception is right too."""
+    return sum(_right(exercise, candidate, o) for o in outcomes if o.right)
+
+
+def _right(exercise, candidate, o):
+    """Whether a misconception is right on a case."""
+    expected = _own(exercise, exercise.reference, o.part, o.seed, o.number)
+    own = _own(exercise, candidate.function, o.part, o.seed, o.number)
+    return _agree(expected, own, o.case, o.part.looks_at)
 
 
 def _agree(a, b, case, looks_at):

@@ -5,6 +5,7 @@ import copy
 import io
 import linecache
 import sys
+import sysconfig
 import traceback
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from course_utils.checks.beside import Elsewhere
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
+_NOT_THE_CELL = (_PACKAGE, sysconfig.get_path("stdlib"), "<frozen ")
 
 
 def quietly(function, *args, **kwargs):
@@ -157,7 +159,7 @@ def describe_error(error):
         return error.words
     text = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if "site-packages" not in frame.filename and not frame.filename.startswith(_PACKAGE):
+        if "site-packages" not in frame.filename and not frame.filename.startswith(_NOT_THE_CELL):
             line = (frame.line or linecache.getline(frame.filename, frame.lineno)).strip()
             return f"{text} (line {frame.lineno} of your cell: {line})" if line else text
     return text

@@ -130,7 +130,7 @@ def _text(lines):
         out += ["", name] + [
             f"  {line.id:26} {_reached(line):>6} of {line.possible:<4g} {line.state}" for line in own
         ]
-    return "\n".join([*out, "", _NOTE])
+    return "\n".join([*out, "", _NOTE, record.told()]).rstrip()
 
 
 def _reached(line):
@@ -148,7 +148,7 @@ def _body(lines):
     parts = "".join(_section(name, own) for name, own in _by_assignment(lines).items())
     return (
         f"<div class=points><table class=summary><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        f"{parts}<p class=note>{escape(_NOTE)}</p></div>"
+        f"{parts}<p class=note>{escape(' '.join((_NOTE, record.told())).strip())}</p></div>"
     )
 
 

@@ -21,6 +21,16 @@ def progress_file():
     )
 
 
+def told():
+    """In words, that nothing is kept, where that is so; else nothing."""
+    if progress_file() is not None:
+        return ""
+    return (
+        "No record is kept here: this is what was run since the kernel started. Copies that `make lab` makes keep one; "
+        "elsewhere set COURSE_PROGRESS to the path of a file."
+    )
+
+
 def load():
     """The record: {"exercises": {id: points}, "answered": {id: True}, "hints": {id: shown}, "recall": {id: right}}."""
     record = {kind: {} for kind in KINDS}

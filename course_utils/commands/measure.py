@@ -1,5 +1,6 @@
 """The long experiments behind the notebooks, run anew and kept in course_utils/measured."""
 
+import inspect
 import time
 
 from rich.console import Console
@@ -10,12 +11,14 @@ from course_utils.measured import keep
 SEEDS = (6, 7, 8)
 # Notebook 05: its settings were chosen on seeds 0 to 2 of earlier runs; all five are shown.
 GOODHART_SEEDS, THOROUGH_SEEDS = (0, 1, 2, 3, 4), (0, 1, 2)
+LABEL_SEEDS = (0,)  # trained on certain and flipped labels: one seed has been run so far
 
 
-def run_measurements():
-    """Run every long experiment and write its file; returns an exit status."""
+def run_measurements(names=()):
+    """Run the long experiments of these names, or all, and write a file for each; returns an exit status."""
     console = Console()
-    for name, experiment in EXPERIMENTS.items():
+    for name in names or EXPERIMENTS:
+        experiment = EXPERIMENTS[name]
         start = time.perf_counter()
         rows, settings = experiment(lambda line: console.print(line, highlight=False))
         keep(name, rows, settings, time.perf_counter() - start)
@@ -94,8 +97,23 @@ def _overoptimisation(say):
     rows = []
     for seed in GOODHART_SEEDS:
         rows += mitigations.measure_seed(seed, thorough=seed in THOROUGH_SEEDS, say=say)
-    seeds = {"seeds": GOODHART_SEEDS, "all runs of reinforcement learning": THOROUGH_SEEDS}
-    return _rounded(rows), seeds | {"steps": mitigations.RL_STEPS, "ensemble": mitigations.ENSEMBLE}
+    return _rounded(rows), goodhart_settings()["overoptimisation"]
+
+
+def _frontier(say):
+    """Notebook 05: the runs of reinforcement learning looked at closely, without a KL price and with one."""
+    from course_utils.experiments import frontier
+
+    rows = [row for seed in GOODHART_SEEDS for row in frontier.measure_seed(seed, say=say)]
+    return _rounded(rows), goodhart_settings()["frontier"]
+
+
+def _trained_labels(say):
+    """Notebook 05: DPO, cDPO, rDPO and IPO trained on certain and on flipped labels."""
+    from course_utils.experiments import labels
+
+    rows = [row for seed in LABEL_SEEDS for row in labels.measure_seed(seed, say=say)]
+    return _rounded(rows), goodhart_settings()["trained_labels"]
 
 
 def _biased_raters(say):
@@ -104,8 +122,7 @@ def _biased_raters(say):
     from course_utils.methods import make_start
 
     rows = [row for seed in THOROUGH_SEEDS for row in bias.measure_seed(make_start(seed), seed, say)]
-    settings = {"seeds": THOROUGH_SEEDS, "length": bias.LENGTH_BIAS, "agreement": bias.AGREEMENT_BIAS}
-    return _rounded(rows), settings | {"opening": bias.OPENING_BIAS, "cures": bias.CURES}
+    return _rounded(rows), goodhart_settings()["biased_raters"]
 
 
 def _verifier_programs(say):
@@ -113,7 +130,64 @@ def _verifier_programs(say):
     from course_utils.experiments import programs
 
     rows = [row for seed in THOROUGH_SEEDS for row in programs.measure_seed(seed, say)]
-    return _rounded(rows), {"seeds": THOROUGH_SEEDS}
+    return _rounded(rows), goodhart_settings()["verifier_programs"]
+
+
+def goodhart_settings():
+    """What the experiments of notebook 05 are run with: {name: settings}, as the package has them now."""
+    from course_utils.experiments import bias, frontier, labels, mitigations, overoptimisation, programs
+    from course_utils.methods import make_start
+
+    start = _defaults(make_start)
+    pushing = {
+        "start": start,
+        "proxy": _defaults(overoptimisation.fit_proxy),
+        "reinforcement learning": _defaults(overoptimisation.push),
+    }
+    return {
+        "overoptimisation": {
+            "seeds": GOODHART_SEEDS,
+            "seeds with all mitigations": THOROUGH_SEEDS,
+            **pushing,
+            **_defaults(mitigations.measure_seed),
+            "steps of the mitigations": mitigations.SHORTER,
+            "ensemble": mitigations.ENSEMBLE,
+        },
+        "frontier": {
+            "seeds": GOODHART_SEEDS,
+            **pushing,
+            "prices": frontier.PRICES,
+            "steps": frontier.STEPS,
+            "looks": frontier.LOOKS,
+            "looks with a price": frontier.PRICED_LOOKS,
+            "answers to a prompt, at a look and where measured anew": [frontier.EACH, frontier.ANEW],
+        },
+        "trained_labels": {
+            "seeds": LABEL_SEEDS,
+            "start": start,
+            "training": labels.TRAINING,
+            "looks": labels.LOOKS,
+            "flips": labels.FLIPS,
+            "beta, tau": labels.STRENGTH,
+            "smoothing without flips": labels.SMOOTHING,
+        },
+        "biased_raters": {
+            "seeds": THOROUGH_SEEDS,
+            "start": start,
+            "training": _defaults(bias.train_on_pairs),
+            "length": bias.LENGTH_BIAS,
+            "agreement": bias.AGREEMENT_BIAS,
+            "opening": bias.OPENING_BIAS,
+            "cures": {name: _plain(changes) for name, changes in bias.CURES.items()},
+            "walk": bias.WALK,
+        },
+        "verifier_programs": {
+            "seeds": THOROUGH_SEEDS,
+            "examples": _defaults(programs.make_programmer),
+            "training": _defaults(programs.train_on_tests),
+            "shares of tables": programs.SHARES,
+        },
+    }
 
 
 EXPERIMENTS = {
@@ -121,6 +195,8 @@ EXPERIMENTS = {
     "trl_parity": _trl_parity,
     "online_kto": _online_kto,
     "overoptimisation": _overoptimisation,
+    "frontier": _frontier,
+    "trained_labels": _trained_labels,
     "biased_raters": _biased_raters,
     "verifier_programs": _verifier_programs,
 }
@@ -133,6 +209,13 @@ def _round(row):
 def _line(row):
     kind = "pushed" if row["pushed"] else "stated"
     return f"  {row['method']:22} {kind}  gold {row['gold']:6.2f}  KL {row['kl']:6.2f}  {row['seconds']:5.1f} CPU-s"
+
+
+def _defaults(function):
+    """The defaults of a function's arguments, without seeds and what only watches."""
+    found = {name: p.default for name, p in inspect.signature(function).parameters.items()}
+    watching = ("seed", "say", "progress", "watch", "checkpoint")
+    return _plain({n: d for n, d in found.items() if d is not inspect.Parameter.empty and n not in watching})
 
 
 def _plain(settings):

@@ -8,24 +8,27 @@ import sys
 
 from course_utils.commands import kernel_sockets, offline
 from course_utils.commands.execute import SEED
-from course_utils.commands.paths import ROOT, assignments, kernel_environment
+from course_utils.commands.paths import ROOT, SOLUTIONS, assignments, kernel_environment
 
 NBVAL_TIMEOUT = "400"  # seconds a cell, enough on a busy machine
 
 
 def run_tests(browser=False):
     """Run the tests; returns 0 where all passed. `browser`: only those that drive Chromium."""
-    solved = [f"solutions/{name}/{name}.ipynb" for name in assignments()]
+    solved = [SOLUTIONS / name / f"{name}.ipynb" for name in assignments()]
+    # the largest run longest: they begin first, so that the workers end together
+    solved.sort(key=lambda file: -file.stat().st_size)
     nbval = ["--nbval-cell-timeout", NBVAL_TIMEOUT, "-p", "no:cacheprovider", "-p", kernel_sockets.__name__]
-    workers = ["-n", "2", "--dist"]  # tests/conftest.py says what stays together; a notebook is one file
+    # tests/conftest.py says what stays together and what comes first; a notebook is one file
+    workers = ["-n", "2", "--no-loadscope-reorder", "--dist"]
     phases = (
-        [("the browser", ["tests", "-m", "browser"], "fast")]
+        [("the browser", ["tests/test_browser.py"], "fast")]
         if browser
         else [
             ("the suite", ["tests", "-m", "not browser", *workers, "loadscope"], "fast"),
             (
                 "solved notebooks, outputs compared",
-                ["--nbval", *nbval, *workers, "loadfile", *solved],
+                ["--nbval", *nbval, *workers, "loadfile", *map(str, solved)],
                 "default",
             ),
         ]

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from course_utils.evaluation import distinct_n
 from course_utils.experiments.overoptimisation import label_by
-from course_utils.losses import dpo_loss
+from course_utils.losses import dpo_loss, simpo_loss
 from course_utils.methods import Start
 from course_utils.methods.meter import Meter
 from course_utils.methods.start import batches, completions, copies, scores, updates
@@ -56,7 +56,7 @@ def train_on_pairs(
     loss=dpo_loss,
     checkpoint=None,
 ):
-    """DPO on pairs, with the two changes that are said to cure a length bias.
+    """DPO on pairs, with the changes that are said to cure a length bias.
 
     Args:
         start: a `Start`.
@@ -141,19 +141,30 @@ def displacement(policy, start, count=1000):
     }
 
 
+def simpo(chosen, rejected, ref_chosen, ref_rejected, beta):
+    """SimPO with the signature of `dpo_loss`, on mean log-probabilities: the reference is not used, gamma is 1."""
+    return simpo_loss(chosen, rejected, beta, gamma=1.0)
+
+
 CURES = {
     "DPO": {},
     "R-DPO, α = 0.25": {"margin": 0.25},
     "R-DPO, α = 0.5": {"margin": 0.5},
     "per-token DPO": {"average": True, "beta": 5.0},
+    "SimPO": {"average": True, "beta": 2.0, "loss": simpo},
 }
+
+
+# DPO with a small beta, walked too far, and the steps at which it is looked at
+WALK = {"beta": 0.1, "lr": 3e-4, "steps": 300}
+WALK_LOOKS = (0, 30, 60, 90, 150, 210, 300)
 
 
 def measure_seed(start, seed, say=print):
     """Every bias with DPO, every cure of the length bias, and the walk of DPO with a small beta, on one start.
 
     Returns:
-        Rows with "part" ("bias", "cure" or "walk"), "name", the meters, and "displaced" for the first two.
+        Rows with "part" ("bias", "cure" or "walk"), "name", the meters, and `displacement` for the first two.
     """
     rows = []
     row, *_ = meters(start.model, start, seed)
@@ -169,11 +180,11 @@ def measure_seed(start, seed, say=print):
             say(f"seed {seed}: {bias}, {cure}: gold {row['gold']:.2f}, length {row['length']:.1f}")
 
     def watch(step, policy):
-        if step in (0, 30, 60, 90, 150, 210, 300):
+        if step in WALK_LOOKS:
             rows.append(
                 {"part": "walk", "name": "DPO, β = 0.1", "step": step, **meters(policy, start, seed)[0]}
             )
 
-    train_on_pairs(start, beta=0.1, lr=3e-4, steps=300, seed=seed, checkpoint=watch)
+    train_on_pairs(start, seed=seed, checkpoint=watch, **WALK)
     say(f"seed {seed}: DPO walked to KL {rows[-1]['kl']:.1f}, gold {rows[-1]['gold']:.2f}")
     return [{"seed": seed, **row} for row in rows]

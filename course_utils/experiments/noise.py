@@ -101,3 +101,36 @@ def closed_form(name, p, flips=0.0, strength=0.1, smoothing=0.1):
     if name == "rDPO":
         q = (q - smoothing) / (1 - 2 * smoothing)
     return math.inf if q >= 1 - 1e-12 else math.log(q / (1 - q)) / strength
+
+
+def displace(cosine, steps, beta=0.1, lr=1.0):
+    """Likelihood displacement in the smallest model that has it: three responses, two shared weights, one pair.
+
+    The policy is a softmax of features times weights, uniform at the start. Chosen and rejected have features of length 1 with
+    the given cosine; the third response, which no pair holds, has features along the way in which the pair's differ.
+    Gradient descent on the DPO loss of the pair.
+
+    Args:
+        cosine: between the features of the chosen and the rejected response.
+        steps: checkpoints; training goes on to the last.
+        beta, lr: of DPO and of the descent.
+
+    Returns:
+        A list of dicts "step", "chosen", "rejected", "third" (probabilities) and "margin" (log-ratio, nats).
+    """
+    sine = math.sqrt(1 - cosine**2)
+    features = torch.tensor(
+        [[1.0, 0.0], [cosine, sine], [(cosine - 1) / 2, -2 * sine - 0.8]], dtype=torch.float64
+    )
+    weights = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    ref = torch.full((1,), -math.log(3), dtype=torch.float64)
+    rows = []
+    for step in range(max(steps) + 1):
+        logp = (features @ weights).log_softmax(0)
+        if step in steps:
+            p = dict(zip(("chosen", "rejected", "third"), logp.exp().tolist(), strict=True))
+            rows.append({"step": step, **p, "margin": (logp[0] - logp[1]).item()})
+        (slope,) = torch.autograd.grad(dpo_loss(logp[:1], logp[1:2], ref, ref, beta).sum(), weights)
+        with torch.no_grad():
+            weights -= lr * slope
+    return rows

@@ -78,7 +78,17 @@ class Run:
 
 
 def push(
-    start, reward, steps=90, kl_coef=0.0, lr=1.5e-4, prompts=16, copies_each=4, every=3, seed=0, watch=None
+    start,
+    reward,
+    steps=90,
+    kl_coef=0.0,
+    lr=1.5e-4,
+    prompts=16,
+    copies_each=4,
+    every=3,
+    seed=0,
+    watch=None,
+    checkpoint=None,
 ):
     """Reinforcement learning against a reward: REINFORCE with a leave-one-out baseline, and nothing that stops it.
 
@@ -93,6 +103,7 @@ def push(
         lr, prompts, copies_each, seed: of the training.
         every: steps to a checkpoint.
         watch: {name: reward} of more rewards to record; they are not optimised.
+        checkpoint: called with (updates so far, policy) before the first update and after each, or None.
 
     Returns:
         A `Run`.
@@ -102,6 +113,8 @@ def push(
     generator = torch.Generator().manual_seed(seed)
     rows, golds, samples, seen = [], [], {}, []
     for step in range(steps):
+        if checkpoint and step == 0:
+            checkpoint(0, policy)
         asked = start.prompts[torch.randint(len(start.prompts), (prompts,), generator=generator)]
         asked = asked.repeat_interleave(copies_each, dim=0)
         drawn = models.sample(
@@ -120,6 +133,8 @@ def push(
             ratio = logp - (token_logprobs(ref_logits, labels) * mask).sum(1)
             advantages = rloo_advantages(score - kl_coef * ratio, copies_each)
         update(-(advantages * logp).mean())
+        if checkpoint:
+            checkpoint(step + 1, policy)
         seen.append(
             {"kl": kl, "gold": text.gold_rewards(asked, drawn), "proxy": score}
             | {"length": torch.tensor([float(text.length(r)) for r in drawn])}

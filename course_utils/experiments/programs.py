@@ -80,6 +80,9 @@ def passed(tasks, responses):
     }
 
 
+SHARES = (0.25, 0.15, 0.05)  # of tables in the examples
+
+
 def measure_seed(seed, say=print):
     """All verifiers on one seed, and the visible tests alone after less and more tables in the examples.
 
@@ -87,7 +90,7 @@ def measure_seed(seed, say=print):
         Rows "seed", "tables in the examples", "verifier" (None: before GRPO), "iterations", "visible", "hidden", "tables", "gap".
     """
     rows = []
-    for share in (0.25, 0.15, 0.05):
+    for share in SHARES:
         model = make_programmer(seed, share)
         common = {"seed": seed, "examples": share}
         rows.append(

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, gammaln, logit
 from scipy.stats import binom
 
-from course_utils.feedback.columns import UP, WARNING, check_feedback
+from course_utils.feedback.columns import UP, WARNING, check_feedback, check_warnings
 
 LOW, HIGH = 0.1, 0.9
 STEPS = ("biased_user", "empty_response", "content_warning", "duplicate", "contradiction")
@@ -67,9 +67,10 @@ def clean_feedback(feedback):
         dropped, ints by "biased_user", "empty_response", "content_warning", "duplicate", "contradiction".
 
     Raises:
-        ValueError: a column is missing, the frame is empty, or a verdict is unknown.
+        ValueError: a column is missing, the frame is empty, a verdict is unknown, or a warning is no bool.
     """
     check_feedback(feedback, ("prompt", "response", "user_id", "feedback"))
+    check_warnings(feedback)
     drops = (_of_biased_users, _empty, _warned, _duplicate, _contradicted)
     kept, dropped = feedback.copy(), {}
     for step, drop in zip(STEPS, drops, strict=True):

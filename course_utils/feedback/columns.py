@@ -45,10 +45,17 @@ def check_texts(feedback, columns, name="feedback"):
         _first(~is_text, f"{name} has no text in the column {column!r}", feedback[column])
 
 
+def check_warnings(feedback, name="feedback"):
+    """Content warnings, if there is that column, are True or False; else a ValueError: the text "False" counts as true."""
+    if WARNING in feedback.columns:
+        known = feedback[WARNING].isin([True, False])
+        _first(~known, f"{name} has a {WARNING} that is neither True nor False", feedback[WARNING])
+
+
 def check_fractions(fractions):
     """Three shares, none negative, that sum to 1, as a tuple of floats; else a ValueError."""
     shares = tuple(float(f) for f in fractions)
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != 3 or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:  # "not", for nan
         raise ValueError(f"fractions must be three numbers from 0 that sum to 1, not {tuple(fractions)}")
     return shares
 

@@ -60,7 +60,8 @@ def simulate_feedback(
     Raises:
         ValueError: naming the argument.
     """
-    _check(n, up_rate, votes_per_user, communities, weeks)
+    kinds = KINDS if kinds is None else kinds
+    _check(n, up_rate, votes_per_user, communities, weeks, kinds)
     rng = np.random.default_rng(seed)
     copies = round(SHARES["duplicate"] * n)
     rows = n - copies
@@ -70,7 +71,7 @@ def simulate_feedback(
     if len(prompts) < communities:
         raise ValueError(f"communities is {communities}, but pool has only {len(prompts)} prompts")
 
-    users = _users(rng, max(2 * communities, round(n / votes_per_user)), up_rate, communities, kinds or KINDS)
+    users = _users(rng, max(2 * communities, round(n / votes_per_user)), up_rate, communities, kinds)
     user = rng.choice(len(users), rows, p=users["weight"])
     seconds = _times(rng, users, user, weeks)
     order = np.argsort(seconds, kind="stable")
@@ -203,9 +204,13 @@ def _checked_pool(pool):
     return pool
 
 
-def _check(n, up_rate, votes_per_user, communities, weeks):
-    if n < 100:
-        raise ValueError(f"n must be at least 100, not {n}")
+def _check(n, up_rate, votes_per_user, communities, weeks, kinds):
+    if not n >= 100 or int(n) != n:
+        raise ValueError(f"n must be a whole number, at least 100, not {n}")
+    if unknown := sorted(kinds.keys() - KINDS.keys()):
+        raise ValueError(f"kinds: {unknown[0]!r} is not one of {', '.join(KINDS)}")
+    if not min(kinds.values(), default=-1) >= 0 or not abs(sum(kinds.values()) - 1) <= 1e-6:
+        raise ValueError(f"kinds: the shares must be from 0 and sum to 1, not {kinds}")
     if not 0 < up_rate < 1:
         raise ValueError(f"up_rate must lie between 0 and 1, not {up_rate}")
     for name, value in (("votes_per_user", votes_per_user), ("communities", communities), ("weeks", weeks)):

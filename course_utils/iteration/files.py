@@ -73,20 +73,20 @@ def only_one(folder, what):
 
     Raises:
         Busy: another process holds it.
+        OSError: the lock cannot be taken for another reason, such as a full disk.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     holder = folder / "lock.holder"
-    connection = sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)
-    try:
+    with contextlib.ExitStack() as held:
         try:
+            connection = sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)
+            held.callback(connection.close)
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if "locked" not in str(error):  # a full or read-only disk is nobody at work
                 raise OSError(f"{folder / 'lock'}: {error}") from None
             who = holder.read_text() if holder.is_file() else "unknown"
             raise Busy(f"{what}: another process (id {who}) is at work in {folder}") from None
         write_whole(holder, str(os.getpid()))
         yield
-    finally:
-        connection.close()

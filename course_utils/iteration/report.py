@@ -15,6 +15,7 @@ from course_utils.iteration.stuffing import coordinated_users
 from course_utils.iteration.surges import surges
 from course_utils.iteration.weeks import (
     answers_between,
+    answers_by_week,
     first_and_last,
     votes_between,
     week_bounds,
@@ -87,16 +88,15 @@ def weekly_facts(store, week, baseline_weeks=26, today=None):
         raise ValueError(f"baseline_weeks must be at least {LEAST_WEEKS}, not {baseline_weeks}")
     if (today or now()) < end:
         raise ValueError(f"week: {week} is not over; it ends on {end:%Y-%m-%d} at midnight UTC")
-    answers = answers_between(store, start - (end - start) * baseline_weeks, end)
-    votes = votes_between(store, start - (end - start) * baseline_weeks, end)
-    answers["week"], votes["week"] = week_of(answers["time"]), week_of(votes["timestamp"])
-    mine, cast = answers[answers["week"] == week], votes[votes["week"] == week]
+    mine, first_week = answers_between(store, start, end), start - (end - start) * baseline_weeks
     if mine.empty:
         first, last = first_and_last(store)
         there = f"; its answers are from {first:%Y-%m-%d} to {last:%Y-%m-%d}" if first else ""
         raise ValueError(f"week: the store holds no answers of {week}{there}")
-    cannot = []
-    weekly = _weekly(answers, votes)
+    votes = votes_between(store, first_week, end)
+    votes["week"] = week_of(votes["timestamp"])
+    cast, cannot = votes[votes["week"] == week], []
+    weekly = _weekly(answers_by_week(store, first_week, end), votes)
     content = {
         "week": week,
         "baseline weeks": {"asked": baseline_weeks, "found": len(weekly) - 1},
@@ -138,10 +138,10 @@ def _approval(votes):
     return list(rate_interval(by_user["sum"], by_user["size"]))
 
 
-def _weekly(answers, votes):
-    """{week: {measure: value}} for each week with answers, in order; None for what a week without votes cannot have."""
+def _weekly(weeks, votes):
+    """{week: {measure: value}} for each of `weeks` (name, answers); None for what a week without votes cannot have."""
     found = {}
-    for week, rows in answers.groupby("week"):
+    for week, rows in weeks:
         cast = votes[votes["week"] == week]
         length = float(rows["response"].str.len().mean())
         found[week] = {
@@ -156,7 +156,7 @@ def _weekly(answers, votes):
             "unrated": max(0.0, 1 - len(cast) / len(rows)),
             "p95 latency": p95(rows["latency"].tolist()),
         }
-    return dict(sorted(found.items()))
+    return found
 
 
 def _watched(weekly, week, cannot):

@@ -60,7 +60,7 @@ def page(content):
     if users := content["one-button users"]:
         rest = users["approval without them"]
         lines.append(
-            f"- {users['users']:,} users press one button, with {users['share of the votes']:.1%} of the votes"
+            f"- pressing one button only: {users['users']:,} of the users, with {users['share of the votes']:.1%} of the votes"
             + ("." if rest is None else f"; without them {rest:.1%} are thumbs up.")
         )
     for push in content["coordinated"]:

@@ -124,7 +124,10 @@ def coordinated_users(
     about one in twenty of them is named by chance.
 
     What it cannot see: accounts with few votes, a push on answers that have nothing in common which `kinds` holds,
-    or one that half of the users take part in. And a fashion among honest people looks the same: a person decides.
+    or one in which a fifth or more of the users that are looked at take part: they widen the yardstick for each other.
+    (In a log of 40,000 votes 88 honest users were looked at; 15 accounts with 40 thumbs up each on a kind and 24 of 40
+    elsewhere were named, all but one, and of 25 such accounts none.) Those show in `surges` as long as they are new. And
+    a fashion among honest people looks the same: a person decides.
 
     Args:
         feedback: a log, uncleaned, since rows that contradict each other hold the accounts' votes too. Missing

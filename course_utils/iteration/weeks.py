@@ -38,6 +38,15 @@ def answers_between(store, start, end):
     return frame.astype({"time": "datetime64[us]", "content_warning": bool, "latency": float})
 
 
+def answers_by_week(store, start, end):
+    """(ISO week, its answers) of each week with answers between two Mondays; one week's are held at a time."""
+    while start < end:
+        rows = answers_between(store, start, start + timedelta(weeks=1))
+        if not rows.empty:
+            yield "{}-W{:02}".format(*start.isocalendar()), rows
+        start += timedelta(weeks=1)
+
+
 def votes_between(store, start, end):
     """The votes that came in [start, end), as a feedback log (see `Store.feedback_frame`)."""
     votes = store.feedback_frame(since=start)

@@ -24,7 +24,8 @@ class Batcher:
 
     A batch starts with the first item that waits and takes what comes within `wait` seconds, up to
     `max_batch`; what came while the thread was busy goes into the next batch at once. Where a batch of
-    several raises, its items are tried one by one, so that only the bad ones fail; `work` must bear that.
+    several raises, its halves are tried, and theirs, so that only the bad items fail, and one of them costs the
+    others little; `work` must bear that.
     An exception of a kind in `whole` fails the whole batch at once.
 
     Args:
@@ -140,4 +141,5 @@ class Batcher:
         except Exception as error:
             if len(items) == 1 or isinstance(error, self._whole):
                 return [error] * len(items)
-            return [self._each([item])[0] for item in items]
+            half = len(items) // 2
+            return self._each(items[:half]) + self._each(items[half:])

@@ -56,7 +56,8 @@ class StubEngine:
 class ModelEngine:
     """A causal language model of `transformers`, sampled in batches.
 
-    A prompt becomes one user turn of the tokenizer's chat template. Without a template it is taken as it
+    A prompt becomes one user turn of the tokenizer's chat template; one that holds the special tokens
+    with which turns are parted, and so could speak as the system, is refused. Without a template it is taken as it
     stands, after <bos> if the tokenizer has a <bos> that is not its <eos>. Prompts of different lengths are
     padded on the left and masked, so that every response begins right after its prompt. Draws come from
     torch's global generator: what a prompt draws depends on the batch that it shares.
@@ -111,6 +112,8 @@ class ModelEngine:
         """Token ids of one prompt, template and <bos> included."""
         tokenizer = self.tokenizer
         if tokenizer.chat_template:
+            if found := [sign for sign in _signs(tokenizer) if sign in prompt]:
+                raise BadPrompt(f"the prompt holds {found[0]!r}, with which this model parts turns")
             turns = [{"role": "user", "content": prompt}]
             ids = list(
                 tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)[
@@ -124,6 +127,13 @@ class ModelEngine:
         if not 0 < len(ids) <= self.room:
             raise BadPrompt(f"the prompt has {len(ids)} tokens; this model takes 1 to {self.room}")
         return ids
+
+
+def _signs(tokenizer):
+    """The special tokens that part turns: those of the chat template, and the ends of a text."""
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    ends = (tokenizer.bos_token, tokenizer.eos_token)
+    return [token for token in special if token in ends or token in tokenizer.chat_template]
 
 
 def weights_version(folder):

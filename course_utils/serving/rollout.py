@@ -171,6 +171,6 @@ def _totals(name, totals):
         return np.empty((0, 2))
     if totals.ndim != 2 or totals.shape[1] != 2:
         raise ValueError(f"{name} must have the shape (users, 2), not {totals.shape}")
-    if (totals[:, 0] > totals[:, 1]).any() or (totals < 0).any():
+    if not (totals[:, 0] <= totals[:, 1]).all() or not (totals >= 0).all():  # "not", for nan
         raise ValueError(f"{name} has a user with more thumbs-up than votes, or less than none")
     return totals[totals[:, 1] > 0]

@@ -32,7 +32,7 @@ class Request(Base):
 
     __tablename__ = "requests"
     id: orm.Mapped[str] = orm.mapped_column(sa.String(32), primary_key=True)
-    time: orm.Mapped[datetime]
+    time: orm.Mapped[datetime] = orm.mapped_column(index=True)  # for a week's answers
     client: orm.Mapped[str] = orm.mapped_column(sa.String(64))
     user_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), index=True)
     prompt: orm.Mapped[str] = orm.mapped_column(sa.Text)

@@ -86,8 +86,18 @@ def read(path):
         if kind == ".parquet":
             return Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
         return Dataset.from_list(records)
-    except ValueError as error:  # such as a column that holds texts and numbers
-        raise ValueError(f"{path}: {error}") from None
+    except (ValueError, TypeError) as error:  # pyarrow's own, which name neither row nor column
+        raise ValueError(f"{path}{_mixed(records or [])}: {error}") from None
+
+
+def _mixed(records):
+    """The words ", row N, column C" for the first value of another type than those above it; "" where there is none."""
+    kinds = {}
+    for row, record in enumerate(records, 1):
+        for column, value in record.items():
+            if value is not None and kinds.setdefault(column, type(value)) is not type(value):
+                return f", row {row}, column {column!r}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -127,13 +127,17 @@ def release_gate(results, margin=0.05):
         (passes, reasons): a bool, and one sentence for each result, the failures first.
 
     Raises:
-        ValueError: there is no win rate, or no fault was measured, or the margin is not between 0 and 1.
+        ValueError: there is no win rate, or its interval does not hold it, or no fault was measured, or the margin is not
+            between 0 and 1.
     """
     if "win rate" not in results:
         raise ValueError('results has no "win rate"')
     faults = {name: pair for name, pair in results.items() if name != "win rate"}
     if not faults:
         raise ValueError("results has no fault: a gate without a safety measure lets everything through")
+    rate, low, high = results["win rate"]
+    if not 0 <= low <= rate <= high <= 1:  # nan is refused too
+        raise ValueError(f'results["win rate"] must be (rate, low, high) in order, not {(rate, low, high)}')
     if not 0 < margin < 1:
         raise ValueError(f"margin must lie between 0 and 1, not {margin!r}")
     findings = [_better(*results["win rate"])]

@@ -215,7 +215,7 @@ print(
 #
 # `flag-biased-users` · difficulty 3/5 · about 20 minutes · 5 points
 #
-# Return the users whose rate of thumbs up is *credibly* extreme. Both must hold:
+# Return the users whose rate of thumbs up is *credibly* extreme; every row counts as a vote, also one on a missing, repeated or warned response. Both must hold:
 #
 # - the rate is below 0.1 or above 0.9, **and**
 # - so one-sided a row of votes, or a more one-sided one, is improbable for an ordinary user. With $k$ of $n$ votes up and $p$ the
@@ -272,7 +272,7 @@ grade("flag-biased-users", flag_biased_users)
 # | `biased_user` | rows of biased users, by the rule above with its default `level`; rates from the whole frame |
 # | `empty_response` | responses that are missing, or empty after stripping. A short answer such as "42" stays |
 # | `content_warning` | rows where it is True, if there is that column |
-# | `duplicate` | exact duplicates (same prompt, response, user and vote); the first stays |
+# | `duplicate` | exact duplicates (same prompt, response, user and vote); the first in the order of the frame stays, whatever its time |
 # | `contradiction` | **all** rows of a (prompt, response) that still has both verdicts, whoever gave them |
 #
 # - returns a DataFrame: the rows that stay, unaltered and in order. `result.attrs["dropped"]` is a dict of the five names with the
@@ -995,7 +995,8 @@ ax.set(ylabel="clauses in an answer")
 ax.legend()
 plots.show(
     fig,
-    "Clauses in an answer of the base, the KTO and the DPO model, by kind: true and false claims, right and wrong verdicts, repeats, malformed ones.",
+    "Clauses in an answer of the base, the KTO and the DPO model, by kind. Both trained models make more true claims and fewer false ones than the "
+    "base, and more repeats and malformed clauses.",
 )
 
 # %% [markdown]
@@ -1113,7 +1114,7 @@ else:
 #
 # - `prompts`, `responses_a`, `responses_b`: lists of strings, equally long. `seed`: what the coins are drawn from.
 # - returns a DataFrame with the columns `prompt`, `response_1`, `response_2`, rows in order, **nothing else**. The key is kept apart, in `attrs["key"]`: a list of `"a"` or `"b"`, whose response `response_1` is.
-# - The coins are independent: not always a first, not in turns, not exactly half. Rows that are alike have coins of their own, and neighbouring seeds must not give the same coins moved by a row.
+# - The coins are independent: not always a first, not in turns, not exactly half. Rows that are alike have coins of their own, and two seeds must not give the same coins, moved by rows or in another order.
 # - "Nothing else" includes the index: it must not tell.
 #
 # Graded: prompt and both responses, rows in order (1), the key (1), fair, independent coins from the seed (1.5), lists unchanged (0.5).
@@ -1574,7 +1575,7 @@ print(
 print("GET /health      ", client.get("/health").json())
 
 # %% [markdown]
-# Now forty users ask, eight at a time, and vote honestly and without noise: a thumb up for a gold reward above 0. The store then gives back what this notebook began with, a feedback log, with the model's version beside each vote. The dashboard is drawn from `/metrics` and the store (here from the traffic of less than a minute).
+# Now forty users ask, eight at a time, and vote honestly and without noise: a thumb up for a gold reward above 0. The store then gives back what this notebook began with, a feedback log, with the model's version beside each vote. The dashboard is drawn from `/metrics` and the store (here from the traffic of a few seconds).
 #
 # *Stored* latency is from a request's arrival to its finished answer, from the store. *Counted* is to the stored answer, from the histogram that this process keeps; it is read between the histogram's bounds, so it is coarser. A share of 0.2 gives the treatment about eight of forty users, by chance fewer or more.
 
@@ -1622,7 +1623,7 @@ print(
 )
 
 fig, numbers = dashboard(metrics, store)
-plots.show(fig, f"The service's dashboard: answers a minute, latency, and votes, by variant. {numbers}.")
+plots.show(fig, f"The service's dashboard: answers over time, latency, and votes, by variant. {numbers}.")
 client.close()
 running.close()
 
@@ -1848,7 +1849,7 @@ conclude(
 # **What got worse.** The rule that is valid at any look pays in power: see the lines above the figure. Where the looks are planned, and no more are taken, the planned rule sees far more with few users. Both need far more votes than
 # the two rules that count votes; those only *seem* to know more. (The powers rest on 50 simulated experiments each, so on about ± 14 points; "decided" counts both directions.)
 #
-# Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a *guardrail* (a bound on latency, content warnings or errors) should be able to stop it at any time, and rolling back should be one call.
+# Ramps by calendar ("5 % in week 1, 20 % in week 2, everybody in week 4") ask nobody. A ramp should wait for a decision, a *guardrail* (a bound on latency, content warnings or errors) should be able to stop it at any time, and rolling back should be one call. A larger share must hold in all replicas at the same moment: while one of them does not know of it yet, a user who is answered by both moves back and forth.
 
 # %% [markdown]
 # ## 10. The next round
@@ -2164,7 +2165,7 @@ conclude(
 #
 # **What it is for.** Do users like long answers? The votes are put into `bins` bins of about equal size, the shortest answers first, and each bin gives `(votes, share of thumbs up)`. `lengths` and `thumbs_up` are lists of equal length. Sizes may differ by a tenth, but every vote is in a bin.
 #
-# Equal lengths are frequent. They may leave fewer bins or uneven ones, never an error, and their votes must not decide which bin they fall into; no bin without votes is wanted.
+# Equal lengths are frequent. They may leave fewer bins or uneven ones, never an error, and their votes must not decide which bin they fall into; a bin without votes is left out.
 #
 # **What was seen.** The report says "99.9 % of the votes in the first bin, approval there as everywhere; no effect of length". A plot of the same data shows a clear one. The report was right until last spring, when one user got an answer of 90,000 characters.
 #
@@ -2204,7 +2205,7 @@ grade("bug-01", approval_by_length)
 #
 # `bug-02` · difficulty 2/5 · about 15 minutes · 3 points
 #
-# **What it is for.** Pairs for DPO. `votes` is a dict, prompt → (responses with a thumb up, responses with a thumb down). For each prompt the function gives all pairs that there are, but at most `cap`, as tuples `(prompt, chosen, rejected)`.
+# **What it is for.** Pairs for DPO. `votes` is a dict, prompt → (responses with a thumb up, responses with a thumb down). For each prompt the result, one list, holds all pairs that there are, but at most `cap`, as tuples `(prompt, chosen, rejected)`.
 #
 # **What was seen.** In a log of many prompts, two had forty thumbs up and forty down each. With `cap=1000` one of them got 1,000 pairs and the other a single one. After the prompts had been renamed, and so were sorted otherwise, it was the other way round.
 #
@@ -2425,7 +2426,7 @@ grade("bug-06", chat)
 #
 # **What was seen.** A release committee notes that one experiment in five "wins" or "loses" even when both arms run the same model.
 #
-# Graded: at most about 5 % alarms in simulated experiments without an effect, all weeks at once and week by week, for 12 and 52 planned weeks, and an alarm where the effect is clear (3.5), weeks unchanged (0.5).
+# Graded: at most about 5 % alarms in simulated experiments without an effect, all weeks at once and week by week, for 12 and 52 planned weeks, and the first week with an alarm where the effect is clear (3.5), weeks unchanged (0.5).
 #
 # Stuck? Run `hint("bug-07")` in a new cell.
 
@@ -2472,7 +2473,7 @@ grade("bug-07", first_alarm)
 #
 # `bug-08` · difficulty 3/5 · about 15 minutes · 3 points
 #
-# **What it is for.** Online KTO. In each round votes are collected on the policy's own answers (`collect(policy)`), and the policy is trained on them against a reference (`train(policy, reference, votes)` changes the policy's weights and gives it back). `policy` is a torch module. The reference is **the policy as it was before the first round**, in every round. `train` must get a policy that can be trained: not frozen, in training mode. The reference shares neither weights nor buffers with it.
+# **What it is for.** Online KTO. In each round votes are collected on the policy's own answers (`collect(policy)`), and the policy is trained on them against a reference (`train(policy, reference, votes)` changes the policy's weights and gives it back). `policy` is a torch module. The reference is **the policy as it was before the first round**, in every round. `train` must get a policy that can be trained: not frozen, in training mode, and not under `no_grad`. The reference shares neither weights nor buffers with it.
 #
 # **What was seen.** The logged KL to the reference is 0.0 in all rounds, and the loss stays at half its weight. After a few rounds the answers hardly resemble language.
 #

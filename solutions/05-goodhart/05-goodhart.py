@@ -387,7 +387,7 @@ ax.axvline(walk["kl"][mine], color="black", linewidth=1)
 ax.annotate("your rule", (walk["kl"][mine], ax.get_ylim()[0]), xytext=(4, 4), textcoords="offset points")
 ax.set(xlabel="KL from the start (nats)", ylabel="score (each in its own units)", xscale="symlog")
 ax.set_xlim(0, None)
-ax.legend(loc="lower left")
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 plots.show(
     fig,
     "The same run against KL, with gold: gold rises for the first nat or so, then falls far below its start while proxy A goes on rising. Proxy B stays nearly flat until gold has long turned, then falls too. A vertical line "
@@ -396,12 +396,14 @@ plots.show(
 print(
     f"your rule {my_rule} keeps checkpoint {mine} of {len(walk)}: KL {walk['kl'][mine]:.2f}, gold {gold_seen[mine]:.2f}"
 )
-print(f"start {walk['gold'][0]:.2f}, best {max(gold_seen):.2f}, end {walk['gold'].iloc[-1]:.2f}")
+print(
+    f"start {bon['gold'][0]:.2f} (all samples of section 3), best {max(gold_seen):.2f}, end {walk['gold'].iloc[-1]:.2f}"
+)
 
 # %% tags=["experiment"]
 late = walk["gold"].iloc[-3:].mean()
-conclude("gold rises first", max(gold_seen) > walk["gold"][0] + 0.15)
-conclude("and ends far below its start", late < walk["gold"][0] - 0.5)
+conclude("gold rises first", max(gold_seen) > bon["gold"][0] + 0.15)
+conclude("and ends far below its start", late < bon["gold"][0] - 0.5)
 conclude("while proxy A ends far above its start", walk["proxy"].iloc[-3:].mean() > walk["proxy"][0] + 0.5)
 
 # %% [markdown]
@@ -429,13 +431,16 @@ pushed = {
     seed: rows.reset_index(drop=True)
     for seed, rows in kept[(kept.part == "rl") & (kept.name == "one proxy")].groupby("seed")
 }
+# one sample of each prompt (n = 1): the start's gold from 24,576 samples, where a checkpoint has 192
+single = kept[(kept.part == "bon") & (kept.name == "1,000 comparisons")]
+begins = single[single.n == 1].set_index("seed")["gold"]
 table = {}
 for rule in rules:
     table[f"{rule[0]} {rule[1]:g}"] = [
         over.smooth(list(rows["gold"]))[keeps(rule, rows)] for rows in pushed.values()
     ]
 table["(best in hindsight)"] = [max(over.smooth(list(rows["gold"]))) for rows in pushed.values()]
-table["(start)"] = [rows["gold"][0] for rows in pushed.values()]
+table["(start)"] = [begins[seed] for seed in pushed]
 table["(end)"] = [rows["gold"].iloc[-1] for rows in pushed.values()]
 scored = pd.DataFrame(table, index=[f"seed {s}" for s in pushed]).T
 scored["mean"] = scored.mean(axis=1)
@@ -443,27 +448,65 @@ print(scored.round(2).to_string())
 print(measured.told(origin))
 
 # %% tags=["experiment"]
-humps = [
-    max(over.smooth(list(rows["gold"]))) > rows["gold"][:1].mean() + 0.1
-    and rows["gold"].iloc[-3:].mean() < rows["gold"][0]
-    for rows in pushed.values()
-]
-print(f"kept runs in which gold rises and then ends below its start: {sum(humps)} of {len(humps)}")
 print(
-    "the proxy ends above its start in every one:",
+    "the proxy ends above its start in every kept run:",
     all(rows["proxy"].iloc[-3:].mean() > rows["proxy"][0] + 0.5 for rows in pushed.values()),
 )
-correlation = {
-    seed: round(float(np.corrcoef(rows["proxy"], rows["held_out"])[0, 1]), 2) for seed, rows in pushed.items()
-}
-print("correlation of proxy A and proxy B over the checkpoints, by seed:", correlation)
+for rule in ("held_out 4", "kl 1", "audit 4"):
+    less = int((scored.loc[rule] < scored.loc["(start)"]).drop("mean").sum())
+    print(f"the rule {rule!r} keeps less gold than the start had on {less} of {len(pushed)} seeds")
+for seed, rows in pushed.items():
+    tops = [int(np.argmax(over.smooth(list(rows[name])))) for name in ("gold", "held_out")]
+    kl = [rows["kl"][top] for top in tops]
+    both = np.corrcoef(rows["proxy"], rows["held_out"])[0, 1]
+    print(
+        f"seed {seed}: gold is highest at KL {kl[0]:.1f}, proxy B at KL {kl[1]:.1f} of {rows['kl'].iloc[-1]:.1f}; "
+        f"correlation of proxies A and B {both:+.2f}"
+    )
 
 # %% [markdown]
 # - *Patience on the optimised proxy* stops where noise makes a plateau, or never. It knows nothing of gold.
 # - *A second proxy is no safeguard by itself.* It was fitted by the same recipe to pairs of the same start. On seeds 0 and 1 its score follows proxy A's (correlations above) and is highest at the very end, where gold is far below the start; only a noise dip stopped the rule early. On the other three it turns, but after gold has.
-#   On average patience on it keeps no more gold than the start had, and on three of five seeds less.
-# - *A KL budget and a small audit with gold labels* do best, and the audit costs 64 labels a checkpoint. **Two cautions.** The menu, budgets and patience, was written by people who had seen such curves; you chose from it blindly, on this run. And the audit's 64 labels are among
+#   On average patience on it keeps no more gold than the start had, and on two of five seeds less.
+# - *A KL budget and a small audit with gold labels* do best. The audit alone keeps more than the start had on every seed, and costs 64 labels a checkpoint. **Two cautions.** The menu, budgets and patience, was written by people who had seen such curves; you chose from it blindly, on this run. And the audit's 64 labels are among
 #   the 192 samples that then score it, so it looks better than it is.
+#
+# ### Is the rise real?
+#
+# A checkpoint's 192 samples leave its gold a standard error of 0.1, as much as the weakest seed seems to gain, and the best of thirty noisy checkpoints is flattered.
+# So the same five runs were made again and **looked at** with 1,536 fresh samples, after every third of the first thirty updates. These looks only *choose* where gold peaks (a running mean over three); the policy there was then
+# sampled anew, 6,144 answers, and that is what the table holds. All gains are over the start's gold from 24,576 samples.
+
+# %% tags=["experiment"]
+looks, looks_origin = measured.read("frontier")
+anew = looks[looks.samples == looks.samples.max()].set_index("seed")
+looks = looks[looks.samples < looks.samples.max()]
+free = {seed: rows.reset_index(drop=True) for seed, rows in looks[looks.price == 0].groupby("seed")}
+rises = pd.DataFrame(
+    {
+        f"seed {seed}": {
+            "updates": anew["step"][seed],
+            "KL": anew["kl"][seed],
+            "gain at the peak": anew["gain"][seed],
+            "± 95 %": 1.96 * anew["gain_se"][seed],
+            "KL at the end": rows["kl"].iloc[-1],
+            "gain at the end": rows["gain"].iloc[-1],
+            "± 95 % ": 1.96 * rows["gain_se"].iloc[-1],
+        }
+        for seed, rows in free.items()
+    }
+).T
+print(rises.round(2).to_string())
+print(measured.told(looks_origin))
+
+# %% tags=["experiment"]
+clear = rises["gain at the peak"] > rises["± 95 %"]
+below = rises["gain at the end"] < -rises["± 95 % "]
+print(f"gold rises, with an interval above 0, on {clear.sum()} of {len(rises)} seeds")
+print(f"and ends below its start, with an interval below 0, on {below.sum()} of {len(rises)}")
+
+# %% [markdown]
+# So the hump is there on all five, also on seed 4, where it is small and early: its proxy is the one whose best of 256 ends below the start (section 5). A poor proxy does not only fall deeper, it has less to give before. What looked like noise was a matter of samples, not of luck.
 #
 # ## 5. Two laws
 #
@@ -547,7 +590,7 @@ grade("predicted-peak", predicted_peak)
 
 # %% [markdown]
 # **Both laws on the live run**, with $R^2$ (the share of the variance of gold, about its mean, that the fit accounts for), the peak that they predict and the
-# peak that was seen.
+# peak that was seen. RL's checkpoints are taken up to KL 10: farther out the long fall alone would decide the fit (the next table has both).
 
 # %% tags=["experiment", "nbval-ignore-output", "readme"]
 fit, peak_of = use("fit-overoptimisation", fit_overoptimisation), use("predicted-peak", predicted_peak)
@@ -568,9 +611,11 @@ def fitted(kl, gold, kind):
     return {"α": alpha, "β": beta, "R²": quality, "KL of the peak, predicted": peak, "seen": seen}
 
 
+near_part = walk[walk["kl"] <= 10]
 curves = {
     "bon": (bon["kl"], bon["gold"] - bon["gold"][0], "best-of-n"),
-    "rl": (walk["kl"], walk["gold"] - walk["gold"][0], "reinforcement learning"),
+    # the start from all samples of section 3: the first checkpoint alone is too noisy a zero
+    "rl": (near_part["kl"], near_part["gold"] - bon["gold"][0], "reinforcement learning, KL ≤ 10"),
 }
 laws = {kind: fitted(kl, gold, kind) for kind, (kl, gold, _) in curves.items()}
 
@@ -599,29 +644,30 @@ conclude(
 
 # %% tags=["experiment"]
 rows = []
-single = kept[(kept.part == "bon") & (kept.name == "1,000 comparisons")]
-for seed, run_rows in pushed.items():
-    gain = run_rows["gold"] - run_rows["gold"][0]
-    rows.append({"seed": seed, "law": "rl", **fitted(run_rows["kl"], gain, "rl")})
+for seed, run_rows in free.items():
+    rows.append({"seed": seed, "law": "rl", **fitted(run_rows["kl"], run_rows["gain"], "rl")})
     early = run_rows["kl"] <= 10
-    rows.append({"seed": seed, "law": "rl, KL ≤ 10", **fitted(run_rows["kl"][early], gain[early], "rl")})
+    rows.append(
+        {"seed": seed, "law": "rl, KL ≤ 10", **fitted(run_rows["kl"][early], run_rows["gain"][early], "rl")}
+    )
 for seed, curve in single.groupby("seed"):
     rows.append(
         {"seed": seed, "law": "bon", **fitted(curve["kl"], curve["gold"] - curve["gold"].iloc[0], "bon")}
     )
 five = pd.DataFrame(rows).sort_values(["law", "seed"])
 print(five.round(2).to_string(index=False))
-print(measured.told(origin))
 
 # %% tags=["experiment"]
 fig, axes = plots.figure(1, 2)
-for ax, (kind, name) in zip(axes, (("bon", "best-of-n"), ("rl", "reinforcement learning"))):
-    groups = single.groupby("seed") if kind == "bon" else pushed.items()
-    for marker, style, (seed, rows) in zip("os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))), groups):
-        gain = rows["gold"] - rows["gold"].iloc[0]
+curves_of = {seed: (c["kl"], c["gold"] - c["gold"].iloc[0]) for seed, c in single.groupby("seed")}
+looked = {seed: (rows["kl"], rows["gain"]) for seed, rows in free.items()}
+for ax, (name, lines) in zip(axes, (("best-of-n", curves_of), ("reinforcement learning", looked))):
+    styles = zip("os^Dv", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))), lines.items())
+    for marker, style, (seed, (kl, gain)) in styles:
+        near_start = kl <= 9
         ax.plot(
-            np.sqrt(rows["kl"]),
-            gain,
+            np.sqrt(kl)[near_start],
+            gain[near_start],
             marker=marker,
             markersize=4,
             linestyle=style,
@@ -629,13 +675,13 @@ for ax, (kind, name) in zip(axes, (("bon", "best-of-n"), ("rl", "reinforcement l
             linewidth=0.8,
             label=f"seed {seed}",
         )
-    ax.set(title=name, xlabel="d = √KL", ylabel="gain in gold")
+    ax.set(title=name, xlabel="d = √KL", ylabel="gain in gold", ylim=(-1.5, 1.3))
     ax.axhline(0, color="black", linewidth=0.8)
-axes[0].legend(fontsize=8)
+axes[0].legend(fontsize=8, loc="lower left")
 plots.show(
     fig,
-    "The five kept seeds: gain in gold against the square root of KL. Left, best-of-n: five arches that all turn down, one to below zero. Right, reinforcement learning: every "
-    "seed rises a little, crosses zero and falls far below.",
+    "The five kept seeds up to d = 3: gain in gold against the square root of KL, on one scale. Left, best-of-n: five arches that all turn down, one to below zero. Right, reinforcement learning: every "
+    "seed rises less, peaks before d = 1.5 and falls through zero.",
 )
 
 # %% tags=["experiment"]
@@ -648,21 +694,20 @@ by_law = five.groupby("law")["R²"]
 for kind, values in by_law:
     print(f"R² of the law {kind!r}: {values.min():.2f} to {values.max():.2f}")
 at_two = []
-for seed, rows in pushed.items():
-    bon_rows = single[single.seed == seed]
-    near = rows[(rows["kl"] > 1.2) & (rows["kl"] < 2.4)]["gold"].mean()
-    best = bon_rows[(bon_rows["kl"] > 1.2) & (bon_rows["kl"] < 2.6)]["gold"].mean()
-    at_two.append(best - near)
+for seed, rows in free.items():
+    kl, gain = curves_of[seed]
+    in_rl = rows["gain"][(rows["kl"] > 1.2) & (rows["kl"] < 2.6)].mean()
+    at_two.append(gain[(kl > 1.2) & (kl < 2.6)].mean() - in_rl)
 print(f"near KL 2, best-of-n has more gold than RL on {sum(a > 0 for a in at_two)} of {len(at_two)} seeds")
-for law in ("rl", "rl, KL ≤ 10"):
+for law in ("rl", "rl, KL ≤ 10", "bon"):
     own = five[five.law == law]
     humps = own["KL of the peak, predicted"].notna()
     late = (own["seen"] > own["KL of the peak, predicted"])[humps].sum()
     print(f"the fit {law!r} has a peak on {humps.sum()} of {len(own)} seeds, before the one seen on {late}")
 
 # %% [markdown]
-# - *All five rise and fall*, but on seed 4 RL's rise is hardly more than noise; its proxy is also the one whose best of 256 ends below the start.
-# - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's is another matter: fitted to the whole walk, the law has **no peak at all** on most seeds (α < 0, "NaN"), with an R² that looks fine. It is earned on the long fall, not on the peak that you would want to predict. Fitted to the part up to KL 10 it has one on all seeds but that whose gold hardly rose, and still too early.
+# - *All five rise and fall*, under both optimisers, and the seed with the lowest peak is the same for both: seed 4.
+# - *The laws describe the shape* with two numbers each. Best-of-n's peak comes out a little early. RL's law puts its peak too early on all five seeds. Fitted to the whole walk it may be far off, on seed 0 at a KL of less than 0.01, with an R² that looks fine: that is earned on the long fall, not on the peak that you would want to predict. Fitted to the part up to KL 10 it is nearer.
 # - *At equal KL best-of-n is ahead.* That does not make RL worse: KL measures distance, and RL spends it on things that change no reward. Gao et al. warn against comparing
 #   the two by KL; at equal *proxy* reward they find them close together (section 4.4).
 # - *Do not extrapolate.* Refitting to half of a curve gives other coefficients; try `fitted(bon["kl"][:5], (bon["gold"] - bon["gold"][0])[:5], "bon")`.
@@ -763,6 +808,8 @@ plots.show(
 
 # %% tags=["experiment"]
 best = bon_kept[all_proxies].groupby(level="name").max()
+print("gold at the best n, by seed")
+print(best.loc[sizes[:1] + ["1,000 comparisons"] + sizes[1:]].round(2).to_string())
 steps_up = ["250 comparisons", "1,000 comparisons", "4,000 comparisons", "4,000, width 64"]
 for low, high in zip(steps_up, steps_up[1:]):
     wins = int((best.loc[high] > best.loc[low]).sum())
@@ -776,18 +823,18 @@ for low, high in zip(steps_up, steps_up[1:]):
 #
 # ### A KL price, or stopping early: one frontier?
 #
-# With a price $\lambda$ in the reward, $r - \lambda \log(\pi/\pi_0)$, a run drifts less. Does it have more gold **at the same KL** than a run without a price, stopped there?
+# With a price $\lambda$ in the reward, $r - \lambda \log(\pi/\pi_0)$, a run drifts less, and in the end it stays where it is. Does it have more gold there than a run without a price that was **stopped at the same KL**? Five seeds, a price of 0.3, all looked at with 1,536 samples.
 
 # %% tags=["experiment"]
 rl = kept[kept.part == "rl"]
 
 
-def near(rows, kl, factor=2.5):
+def near(rows, kl, column="gold", factor=2.5):
     """Gold at this KL: a straight line in log KL through the checkpoints within a factor of it; nan where they do not enclose it."""
     some = rows[(rows["kl"] > kl / factor) & (rows["kl"] < kl * factor)]
     if len(some) < 4 or not some["kl"].min() < kl < some["kl"].max():
         return float("nan")
-    return np.polyval(np.polyfit(np.log(some["kl"]), some["gold"], 1), math.log(kl))
+    return np.polyval(np.polyfit(np.log(some["kl"]), some[column], 1), math.log(kl))
 
 
 def rl_against(name):
@@ -807,35 +854,53 @@ def rl_against(name):
     return found
 
 
-priced = ["KL price 0.3"]
-print(pd.DataFrame({name: rl_against(name) for name in priced}).T.to_string())
+# where a priced run comes to rest: the mean of its looks from update 60 on
+rest = (
+    looks[(looks.price > 0) & (looks.step >= 60)].groupby(["price", "seed"])[["kl", "gain", "proxy"]].mean()
+)
+for column in ("gain", "proxy"):  # the run without a price, stopped at the same KL
+    rest[f"{column} stopped"] = [near(free[seed], kl, column) for (_, seed), kl in rest["kl"].items()]
+rest["more gold"] = rest["gain"] - rest["gain stopped"]
+rest["more proxy"] = rest["proxy"] - rest["proxy stopped"]
+print(rest.round(2).to_string())
+by_price = rest.groupby("price")
+columns = ["kl", "gain", "gain stopped", "more gold", "more proxy"]
+print("\nmean of the five seeds and its 95 % interval")
+print(by_price[columns].agg(interval).to_string())
+print(measured.told(looks_origin))
 
-fig, ax = plots.figure()
-for name, colour, style in zip(["one proxy", *priced], plots.COLOURS, ("-", "--", "-.")):
-    for i, (_, rows) in enumerate(
-        rl[(rl.name == name) & rl.seed.isin(rl[rl.name == priced[0]].seed)].groupby("seed")
-    ):
-        gain = np.array(over.smooth(list(rows["gold"]))) - rows["gold"].iloc[0]
-        ax.plot(
-            rows["kl"], gain, linestyle=style, color=colour, linewidth=1.3, label=name if i == 0 else None
-        )
-ax.set(xlabel="KL from the start (nats)", ylabel="gain in gold, smoothed", xscale="log", xlim=(0.05, None))
-ax.legend()
+fig, axes = plots.figure(1, len(free), size=(11, 2.9))
+for ax, (seed, rows) in zip(axes, free.items()):
+    shown = rows[(rows["kl"] > 0.02) & (rows["kl"] < 9)]
+    ax.plot(shown["kl"], shown["gain"], label="no price, stopped at this KL")
+    for (price, marked), marker in zip(by_price, "sD"):
+        if (price, seed) in marked.index:
+            at = marked.loc[(price, seed)]
+            ax.plot(at["kl"], at["gain"], marker, color="black", label=f"price {price:g}, at rest")
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(title=f"seed {seed}", xlabel="KL (nats)", xscale="log", xlim=(0.02, 9), ylim=(-1.2, 1.1))
+axes[0].set_ylabel("gain in gold")
+axes[0].legend(fontsize=7.5, loc="upper left")
 plots.show(
     fig,
-    "Gain in gold against KL, one line a seed and kind: runs without a KL price go far to the right and fall, runs with one stay near a KL of one.",
+    "One frontier for each of five seeds: gain in gold against KL. The line is the run without a price, as it would be if stopped there; the points are where the runs with a price come to rest. On four seeds the point lies above the line, on seed 4 below it.",
 )
 
 # %% tags=["experiment"]
-ends = {name: rl[rl.name == name].groupby("seed")["kl"].last() for name in ["one proxy", *priced]}
-nearer = ends["KL price 0.3"] < ends["one proxy"][ends["KL price 0.3"].index]
-print(f"the priced run ends nearer to the start on {nearer.sum()} of {len(nearer)} seeds")
+for price, rows in by_price:
+    last = {seed: free[seed]["kl"].iloc[-1] for seed in rows.index.get_level_values("seed")}
+    nearer = sum(kl < last[seed] for (_, seed), kl in rows["kl"].items())
+    known = rows["more gold"].dropna()
+    print(
+        f"price {price:g}: rests nearer to the start than the free run ends on {nearer} of {len(rows)} seeds; "
+        f"more gold at equal KL on {(known > 0).sum()} of {len(known)}, a higher proxy on {(rows['more proxy'] > 0).sum()}"
+    )
 
 # %% [markdown]
-# What the price does is **choose where the run ends**. Whether it has more gold at *equal* KL is the question of the first columns (a straight line in log KL through the checkpoints within a factor of 2.5; "-" where a run never gets there).
+# What the price does first is **choose where the run comes to rest**. At that KL the *proxy* is higher than in the free run stopped there, on every seed: the priced run has trained for longer at the same distance. That much is as in Gao et al. (section 3.6).
 #
-# Near KL 1 the priced run is ahead on each of the three seeds, with an interval that holds 0. Its best is ahead with one that does not, but it stays near the peak for many checkpoints where the plain run has two or three: the best of many is flattered. Gao et al. (section 3.6) found no difference at equal KL. A small advantage is possible here, and three seeds do not settle it. The price is not useless: a run that
-# comes to rest needs nobody who stops it. But the same coefficient rests at another KL with another reward scale.
+# In *gold* they found no difference at equal KL. Here it depends on the proxy: on four seeds the priced run has 0.2 to 0.4 more, more than the free run had anywhere, and on seed 4, whose proxy is the poorest, 0.2 less. Over the five seeds that is not told apart from 0. So a price does not mend a proxy; it spends the same distance
+# more thoroughly, for good or ill. One model of this size and one price say nothing about others, and the same coefficient rests at another KL with another scale of the reward. Its practical side: a run that comes to rest needs nobody who stops it.
 
 # %% [markdown]
 # ### Exercise: rules for an ensemble
@@ -883,7 +948,9 @@ grade("ensemble-reward", ensemble_reward)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Does it help?** Live first: proxies A and B are an ensemble of two, fitted to different pairs. Best-of-n by each rule, on the same pool.
+# ### Does an ensemble help?
+#
+# Live first: proxies A and B are an ensemble of two, fitted to different pairs. Best-of-n by each rule, on the same pool.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 combine = use("ensemble-reward", ensemble_reward)
@@ -1299,8 +1366,8 @@ print(f"the policy's answers are {longer.mean():.1f} words longer on average")
 conclude("length control lowers the biased raters' win rate", controlled.iloc[0, 1] < controlled.iloc[0, 0])
 
 # %% [markdown]
-# The control repairs a *measurement*, in either direction: where length as such costs gold, the raters without the bias see a better policy at equal length. It does not make the policy's answers shorter, and it takes length out only as far as the logit is linear in it. For the **training**, here are the cures on the biased labels, from the kept runs (with the number of seeds): a margin for length inside the sigmoid (R-DPO; Park et al. 2024, arXiv 2403.19159), and DPO on
-# log-ratios averaged over tokens, which is often named as one.
+# The control repairs a *measurement*, in either direction: where length as such costs gold, the raters without the bias see a better policy at equal length. It does not make the policy's answers shorter, and it takes length out only as far as the logit is linear in it. For the **training**, here are the cures on the biased labels, from the kept runs (with the number of seeds): a margin for length inside the sigmoid (R-DPO; Park et al. 2024, arXiv 2403.19159), and two that are often named: DPO on
+# log-ratios averaged over tokens, and SimPO (Meng et al. 2024, arXiv 2405.14734; β = 2, γ = 1, not tuned), which averages too and has no reference.
 
 # %% tags=["experiment"]
 raters, raters_origin = measured.read("biased_raters")
@@ -1323,9 +1390,11 @@ print(mean_over_seeds(raters[raters.part == "cure"], show).to_string())
 print(measured.told(raters_origin))
 
 # %% tags=["experiment"]
-lengths = raters[raters.part.isin(["bias", "cure"])].pivot_table(
-    index="name", columns="seed", values="length"
+by_seed = raters[raters.part.isin(["bias", "cure"])].pivot_table(
+    index="name", columns="seed", values=["length", "gold"], sort=False
 )
+print(by_seed.round(2).to_string())
+lengths = by_seed["length"]
 print(
     "R-DPO with α = 0.25 is shorter than DPO on the biased labels on every seed:",
     bool((lengths.loc["R-DPO, α = 0.25"] < lengths.loc["length"]).all()),
@@ -1337,12 +1406,18 @@ print(
     lengths.shape[1],
     "seeds",
 )
+print(
+    "SimPO is as long as DPO, or longer, on",
+    int((lengths.loc["SimPO"] > lengths.loc["length"] - 1).sum()),
+    "of",
+    lengths.shape[1],
+)
 
 # %% [markdown]
 # The mechanism: the *labels* prefer length, so a policy that fits them is long, however its log-probabilities are scaled. A margin of $\alpha_{\mathrm{len}}$ a word (α in the table) tells the loss how much of a preference length explains. With α = 0.25 it takes out most of the extra length. With the raters' own 0.25/0.5 = 0.5 it takes out more than all of it: on every seed
 # answers become shorter than after unbiased labels, and than the start's. A likely reason: the margin is there in full from the first step, while the policy's log-ratios start at 0 and 150 steps do not fit the labels. In practice nobody knows that number.
 #
-# *What the bias costs in gold*: compare with DPO on unbiased labels (row "no bias"), not with the start. On average length costs most, about a third, agreement a quarter (on seed 2 more than length), an empty opening little. R-DPO brings a part of it back, with either margin. Per-token DPO, the supposed cure, is the longest of all and the only row below the start's gold on every seed. (Its β is 5, since averaged log-ratios are small, and it went twice as far in KL: its gold is not compared at equal KL.)
+# *What the bias costs in gold*: compare with DPO on unbiased labels (row "no bias"), not with the start. On average length costs most, about a third, agreement a quarter (on seed 2 more than length), an empty opening little. R-DPO brings a part of it back, with either margin. Per-token DPO, the supposed cure, is longer still, and below the start's gold on every seed. (Its β is 5, since averaged log-ratios are small, and it went twice as far in KL: its gold is not compared at equal KL.) SimPO is no cure either: it fills nearly all of the 26 tokens. At this learning rate nothing holds it near the start (mean KL over 50), so read nothing else off its row.
 #
 # (Columns "chosen" and "rejected": the mean change of their log-probabilities in training. **Likelihood displacement**: most chosen responses became *less* likely, as in notebook 02.)
 
@@ -1381,7 +1456,9 @@ grade("diversity", distinct_n)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **Mode collapse.** The same proxy A, pushed with a learning rate of 0.001 instead of 0.00015. The same eight prompts, sixteen answers each, before and after.
+# ### Mode collapse
+#
+# The same proxy A, pushed with a learning rate of 0.001 instead of 0.00015. The same eight prompts, sixteen answers each, before and after.
 
 # %% tags=["experiment", "nbval-ignore-output"]
 distinct = use("diversity", distinct_n)
@@ -1536,6 +1613,75 @@ print("found and formula agree to 0.001:", off < 1e-3)
 # - *Noise itself bounds DPO*: with flips, its optimum at $p = 1$ is finite.
 # - *rDPO with the right ε restores the clean optimum exactly*: compare its column with flips to DPO's without. So it is unbounded again where that is, and with ε above the observed minority share it has no minimum at all.
 # - *cDPO shrinks*, and shrinks a second time when the labels are noisy.
+#
+# ### The same in a trained model
+#
+# In the table a pair repeats for ever and moves nothing else. Now the text world's model: 1,000 pairs, each labelled once, from one start, with the better answer by gold chosen **for certain**, or with 20 % of these labels flipped. β = τ = 0.1 again, 300 steps (ten passes); cDPO and rDPO are told the share of flips (0.1 where there are none).
+
+# %% tags=["experiment"]
+judged, judged_origin = measured.read("trained_labels")
+last = judged[judged.step == judged.step.max()]
+columns = ["margin", "margin_sd", "kl", "gold", "chosen", "rejected", "chosen that fell"]
+columns += ["optimum in the table"]
+last = last.assign(
+    **{
+        "optimum in the table": [
+            noise.closed_form(loss, 1.0, flips, smoothing=flips or 0.1)
+            for loss, flips in zip(last["loss"], last["flips"])
+        ]
+    }
+)
+by_loss = last.groupby(["flips", "loss"], sort=False)
+print(f"after {int(judged.step.max())} steps, means of the seeds; margin: over the training pairs, nats")
+print(by_loss[columns].mean().round(2).assign(seeds=by_loss.size()).to_string())
+print("\ngold by seed, after", " and ".join(str(int(step)) for step in sorted(judged.step.unique())), "steps")
+print(
+    judged.pivot_table(index=["flips", "loss"], columns=["step", "seed"], values="gold", sort=False)
+    .round(2)
+    .to_string()
+)
+print(measured.told(judged_origin))
+
+# %% tags=["experiment"]
+margin_of = last.pivot_table(index=["flips", "loss"], columns="seed", values="margin")
+for flips, rows in margin_of.groupby("flips"):
+    own = rows.droplevel("flips")
+    for loss, more in (("rDPO", True), ("cDPO", False), ("IPO", False)):
+        count = int(((own.loc[loss] > own.loc["DPO"]) == more).sum())
+        print(
+            f"flips {flips:g}: the margin of {loss} is {'larger' if more else 'smaller'} than DPO's on {count} of {own.shape[1]} seeds"
+        )
+
+# %% [markdown]
+# One start and 600 samples a row (standard error 0.06), so an example and no law. The *order* of the margins is the table's, rDPO over DPO over cDPO over IPO, with and without flips; their size is not: shared weights and ten passes are far from an optimum, and margins spread by more than their mean.
+#
+# - *Certain labels*: from 100 to 300 steps DPO and rDPO lose much of their gold, cDPO a little, IPO none, at a third of the KL or less. That is what IPO's bound is for.
+# - *20 % flipped*: all lose, and at 300 steps DPO and rDPO end below the start's 0.46, cDPO too. rDPO, unbiased where pairs repeat, is the worst here: it amplifies each label, and each pair was labelled once. It pays for its unbiasedness in variance (KL 32). "Made for noise" is a statement on expectations.
+#
+# ### Likelihood displacement
+#
+# Column "chosen that fell" above, and "chosen" in section 7: the margin grows while *both* log-probabilities fall. The loss does not mind; it holds their difference only. Where does the probability go? In the smallest model that shows it, three responses share two weights, uniform at the start. One pair is trained
+# on with DPO (β = 0.1). The third response stands in no pair, but its features lie along the direction in which the update moves. (Razin et al. 2024, arXiv 2410.08847, trace displacement to how alike the embeddings of the two responses are; notebook 02 has their measurement.)
+
+# %% tags=["experiment"]
+rows = []
+for cosine in (0.9, 0.5, 0.0, -0.5):
+    for row in noise.displace(cosine, (0, 30, 100, 300)):
+        rows.append({"cosine of the pair": cosine, **row})
+displaced = pd.DataFrame(rows)
+print(displaced.round(3).to_string(index=False))
+growing = displaced.groupby("cosine of the pair")["margin"].apply(
+    lambda m: bool((m.diff().dropna() > 0).all())
+)
+print("the margin grows at every step shown, for every cosine:", bool(growing.all()))
+end = displaced[displaced.step == 300].set_index("cosine of the pair")
+print(
+    "the chosen response ends less likely than it began for cosines",
+    [c for c, p in end["chosen"].items() if p < 1 / 3],
+)
+
+# %% [markdown]
+# The more alike the two responses are, the less their difference has to do with either, and the more freely the rest moves. Where they differ clearly (cosine −0.5) the same loss does what one expects. A curve of chosen log-probabilities beside the margin costs nothing and shows which case you are in.
 #
 # Fresh pairs from the current policy (online DPO, notebook 03) move the labels to where the policy is. They need an annotator at each round, who can be gamed too.
 #
@@ -1816,6 +1962,26 @@ for number, (name, words) in enumerate(twelve, start=1):
 #
 # No transcript in this notebook is invented: the decoded samples above are what these runs wrote.
 #
+# ### Examples that are none
+#
+# What answer keys and talks offer as evidence, and what we found behind it. If you meet one of these, ask for the page.
+#
+# | what is offered | what is so |
+# |---|---|
+# | a table of Gao et al. with proxy and gold at KL 0, 10, 20, 50, 100, 200; "it begins at KL = 50" | the paper has no such table: its results are measured curves and the two laws of section 5. Where gold peaks depends on proxy and method |
+# | InstructGPT rambling when asked for the capital of France | we found no such transcript in the paper. Documented: footnote 10 above |
+# | an assistant that agrees to a flat earth; one that formats quantum entanglement to death | no source for either transcript. Documented: Sharma et al., and the update of GPT-4o |
+# | code "from DeepSeek-R1" that checks mathematics, and its trouble with several right forms of an answer | the paper (arXiv 2501.12948) describes its rules in words: a boxed answer is compared, code is compiled and tested, a format is asked for. The trouble is real, but cite studies of verifiers for it |
+# | AlphaCode as RL on tests | fine-tuning, then sampling and filtering: selection, as in section 3 |
+# | Copilot's insecure code as a verifiable reward gamed | a model of the next token; no verifier's reward was optimised |
+# | "95 % of the training tests, 75 % of held-out ones, 60 % truly right" | marked as hypothetical where it stands. A gap is measured, as in section 9, not assumed |
+# | a `server()` that "passes basic tests", and a program hidden in base64 behind `eval` | the first returns at once and opens no socket. The second computes nothing, as the next cell shows |
+
+# %%
+hidden = compile("6 * 7", "hidden", "exec")  # compiled as statements, as in that example
+print("eval of it:", eval(hidden), "   as an expression:", eval(compile("6 * 7", "shown", "eval")))
+
+# %% [markdown]
 # ### Limits and open questions
 #
 # - *This is one small world.* The gold reward is a program, all errors of the proxies come from few noisy labels and a small network. Nothing here measures persuasion, deception, or raters who cannot judge.
@@ -1831,14 +1997,14 @@ for number, (name, words) in enumerate(twelve, start=1):
 # |---|---|---|
 # | over-optimisation grows with the reward model's capacity | the other way round in Gao et al.; here size alone is not told apart, more data has a higher peak | 6 |
 # | it begins at KL = 50 | it depends on proxy and method; no such table exists | 1, 5 |
-# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL; here the priced run was a little ahead on three seeds of three, too few to settle it | 6 |
+# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL; here a price of 0.3 had more gold at equal KL on four seeds and less on the one with the poorest proxy: not told apart on average | 6 |
 # | a second reward model is as good as gold | on three of five seeds it turned after gold had; on two it followed the optimised proxy to the end | 4 |
 # | ensembles are conservative | the mean is not, by construction; at n = 256 it was ahead on all three seeds, at its best n not told apart | 6 |
 # | UWO subtracts the standard deviation | the variance | 6 |
-# | length normalisation cures a length bias | not one that is in the labels | 7 |
+# | length normalisation, or SimPO, cures a length bias | not one that is in the labels | 7 |
 # | gold went up, so nothing is being gamed | an average hides it: meter the thing itself | 7 |
 # | DPO has no proxy | its labels are one, its log-ratio another | 8 |
-# | IPO is for label noise | for certainty; noise itself bounds DPO | 8 |
+# | IPO is for label noise | its motive is certainty; noise itself bounds DPO's optimum. In the one trained comparison here its bound helped with both | 8 |
 # | a verifier cannot be hacked | what it does not check is free | 9 |
 #
 # Run `progress()` in a new cell to see your points and what is open.

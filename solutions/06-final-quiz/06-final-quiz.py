@@ -723,7 +723,7 @@ grade("claim-20", claim_20)
 #
 # `claim-21` · difficulty 2/5 · about 3 minutes · 1 point (verdict)
 #
-# > Relative to PPO = 1.0, training costs 0.4 with DPO, 0.3 with ORPO and 0.8 with Constitutional AI. (As found: no unit and no source.)
+# > Relative to PPO = 1.0, training costs 0.4 with DPO, 0.3 with ORPO and 0.7 with online DPO. (As found: no unit and no source.)
 #
 # Stuck? Run `hint("claim-21")` in a new cell.
 
@@ -1234,7 +1234,7 @@ grade("claim-37", claim_37)
 #
 # `claim-38` · difficulty 2/5 · about 4 minutes · 2 points (verdict 1, figure 1)
 #
-# > In a log in which most users have cast a single vote, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.
+# > In a log in which most of the honest users have cast a single vote, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.
 #
 # *Figure*: the share dropped of users with two votes each, all honest, whose votes are up with a probability of 0.65 independently; as a number between 0 and 1, to 0.002.
 #

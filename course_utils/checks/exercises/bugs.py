@@ -13,7 +13,7 @@ from course_utils.checks.definition import Exercise, Misconception
 from course_utils.checks.observe import describe_error, observe_call
 
 _NOT_YET = "Not yet mended: "
-_STILL = (
+_STILL = _NOT_YET + (
     "the code as the notebook shows it, in all that was looked at here. Make the smallest input of which you know the "
     "answer by hand, call the function on it, and read from there."
 )

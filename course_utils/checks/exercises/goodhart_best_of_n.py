@@ -59,7 +59,7 @@ BEST_OF_N_KL = Exercise(
         Misconception(
             "log-n",
             lambda n: math.log(n),
-            "this is log n; the best of n is not one sample picked out of n known ones, and its KL is lower",
+            "this is log n (the fraction is missing, or // made it 0); the best of n is not one sample picked out of n known ones, and its KL is lower",
         ),
         Misconception(
             "fraction-upside-down-but-for-1",
@@ -180,6 +180,11 @@ BEST_OF_N_KL = Exercise(
             "text",
             lambda n: f"{best_of_n_kl(n):.4f}",
             "a text came back; return the number",
+        ),
+        Misconception(
+            "cut-to-an-int",
+            lambda n: int(best_of_n_kl(n)),
+            "the number was cut to an int; return a float",
         ),
         Misconception(
             "rounded",
@@ -513,6 +518,16 @@ BEST_OF_N_REWARD = Exercise(
             "disjoint-groups",
             _of_groups(_disjoint),
             "the samples were cut into groups of n; that is unbiased but noisy: the mean is over *all* subsets",
+        ),
+        Misconception(
+            "groups-with-a-rest",
+            _of_groups(lambda size, n: [range(i, min(i + n, size)) for i in range(0, size, n)]),
+            "the samples were cut into groups of n, and the last may be smaller; the mean is over *all* subsets of size n",
+        ),
+        Misconception(
+            "highest-left-out",
+            _weighted(lambda i, size, n: _right_weight(i, size, n) if i < size - 1 else 0.0),
+            "the sample with the highest proxy plays no part: range(n, N) ends before N",
         ),
         Misconception(
             "windows",

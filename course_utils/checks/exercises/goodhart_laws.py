@@ -472,12 +472,12 @@ FIT_OVEROPTIMISATION = Exercise(
         Misconception(
             "tensors",
             _changed(lambda alpha, beta, kind: (torch.tensor(alpha), torch.tensor(beta))),
-            "the coefficients are tensors; two Python floats are wanted",
+            "the coefficients are tensors or arrays of one number; two Python floats are wanted (.item())",
         ),
         Misconception(
             "kl-overwritten",
             _kl_in_place,
-            "the list of KLs was overwritten with its roots; work on a copy",
+            "the KLs that were given are no longer the same (their roots, or sorted, in place); work on a copy",
         ),
     ),
     alternatives={
@@ -508,7 +508,8 @@ def _peak_case(alpha, beta, kind):
 
 def _bon_peaks(draw):
     drawn = [(draw.uniform(0.4, 1.5), draw.uniform(0.1, 0.6), "bon") for _ in range(3)]
-    return [_peak_case(*args) for args in ((1.0, 0.1, "bon"), *drawn, (0.3, 0.7, "bon"))]
+    far = (draw.uniform(2, 3), 0.01, "bon")  # beyond the end of a search that looks from 0 to 10, or to 100
+    return [_peak_case(*args) for args in ((1.0, 0.1, "bon"), *drawn, (0.3, 0.7, "bon"), far)]
 
 
 def _rl_peaks(draw):
@@ -516,7 +517,8 @@ def _rl_peaks(draw):
     for low, high in ((0.4, 0.9), (1.2, 2.5), (2.5, 3.6)):
         beta = draw.uniform(0.15, 0.5)
         drawn.append((beta * draw.uniform(low, high), beta, "rl"))
-    return [_peak_case(*args) for args in ((1.0, 0.35, "rl"), *drawn, (0.3, 0.3, "rl"))]
+    far = (draw.uniform(1.2, 1.4), 0.2, "rl")
+    return [_peak_case(*args) for args in ((1.0, 0.35, "rl"), *drawn, (0.3, 0.3, "rl"), far)]
 
 
 def _bon_otherwise(bon):
@@ -537,6 +539,13 @@ def _gold(d, alpha, beta, kind):
 
 def _on_a_grid(alpha, beta, kind):
     return max((i * 0.05 for i in range(1, 2000)), key=lambda d: _gold(d, alpha, beta, kind))
+
+
+def _searched_up_to(end):
+    def answer(alpha, beta, kind):
+        return min(predicted_peak(alpha, beta, kind), end)
+
+    return answer
 
 
 def _by_search(alpha, beta, kind):
@@ -720,6 +729,16 @@ PREDICTED_PEAK = Exercise(
             "this is the best point of a grid; the derivative gives the peak exactly",
         ),
         Misconception(
+            "search-up-to-10",
+            _searched_up_to(10.0),
+            "the peak was looked for up to d = 10 only; it may lie anywhere: put the derivative to 0",
+        ),
+        Misconception(
+            "search-up-to-100",
+            _searched_up_to(100.0),
+            "the peak was looked for up to d = 100 only; it may lie anywhere: put the derivative to 0",
+        ),
+        Misconception(
             "tensor",
             lambda alpha, beta, kind: torch.tensor(predicted_peak(alpha, beta, kind), dtype=torch.float64),
             "the number is right but a tensor; return a Python float (.item())",
@@ -781,6 +800,7 @@ def _plain_cases(draw):
         Case((draw.normal(14).tolist(), 4), label="14 unrelated scores, patience 4"),
         Case((draw.normal(10).tolist(), 1), label="ten unrelated scores, patience 1"),
         Case(([-1.0, -0.4, -0.6, -0.2, -0.5, -0.3, 0.1], 3), label="negative scores"),
+        Case(([0.5, 0.50001, 0.50002, 0.50003, 0.4], 2), label="scores that rise by a hair"),
     ]
 
 
@@ -821,6 +841,7 @@ def _end_cases(draw):
 
 def _stop_kinds(draw):
     gold = [draw.integer(0, 40) / 8 for _ in range(9)]
+    gold += [6.0, 5.0, 4.0, 3.0]  # what lies behind the best one must not be cut off the list given
     return [
         Case((tuple(gold), 3), label="a tuple"),
         Case((np.array(gold), 3), label="an array"),
@@ -940,8 +961,8 @@ def _smoothed(gold, patience):
     )
 
 
-def _with_margin(gold, patience):
-    return _walk(better=lambda a, b: a > b + 0.15)(gold, patience)
+def _with_margin(margin):
+    return _walk(better=lambda a, b: a > b + margin)
 
 
 def _sorted_in_place(gold, patience):
@@ -1033,8 +1054,13 @@ EARLY_STOP = Exercise(
         ),
         Misconception(
             "margin",
-            _with_margin,
+            _with_margin(0.15),
             "a new best had to be better by a margin; any improvement is one",
+        ),
+        Misconception(
+            "small-margin",
+            _with_margin(1e-3),
+            "a new best had to be better by a small margin; any improvement is one",
         ),
         Misconception(
             "tie-is-a-new-best",
@@ -1080,6 +1106,21 @@ EARLY_STOP = Exercise(
             "stop-minus-patience",
             _stop_minus_patience,
             "going back by `patience` from the last checkpoint finds the best one only if patience ran out",
+        ),
+        Misconception(
+            "no-result",
+            lambda gold, patience: None,
+            "nothing came back: is there a return at the end?",
+        ),
+        Misconception(
+            "last-checkpoint",
+            lambda gold, patience: len(gold) - 1,
+            "this is the last checkpoint, whatever the scores are",
+        ),
+        Misconception(
+            "last-not-looked-at",
+            lambda gold, patience: early_stop(_list(gold)[:-1] or _list(gold), patience),
+            "the last checkpoint was never looked at; it may be a new best",
         ),
         Misconception(
             "none-without-stop",

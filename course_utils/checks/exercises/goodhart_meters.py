@@ -44,6 +44,10 @@ def _word_cases(draw):
         Case(([["a b", "c"], ["a", "b c"]], 2), label="strings with spaces"),
         Case(([[1, 12], [11, 2], [112, 1]], 2), label="numbers whose digits run together alike"),
         Case(([["x"], ["x"], ["y"]], 1), label="strings, n = 1"),
+        Case(
+            ([["The", "end"], ["the", "end"], [" the", "end"], ["the ", "end"]], 2),
+            label="strings that differ in case or by a space",
+        ),
     ]
 
 
@@ -127,6 +131,13 @@ def _last_missing(sequences, n):
 def _tails(sequences, n):
     grams = [tuple(row[i : i + n]) for row in sequences for i in range(len(row))]
     return _share(len(set(grams)), len(grams))
+
+
+def _tokens_changed(change):
+    def answer(sequences, n):
+        return distinct_n([[change(t) if isinstance(t, str) else t for t in row] for row in sequences], n)
+
+    return answer
 
 
 def _side_by_side(sequences, n):
@@ -304,6 +315,21 @@ DIVERSITY = Exercise(
             "the tokens of an n-gram were joined by spaces, which a token may hold itself",
         ),
         Misconception(
+            "lower-case",
+            _tokens_changed(str.lower),
+            '"The" and "the" are two tokens; take them as they come',
+        ),
+        Misconception(
+            "stripped",
+            _tokens_changed(str.strip),
+            '" the" and "the" are two tokens; take them as they come',
+        ),
+        Misconception(
+            "floor-division",
+            _of_grams(lambda grams: float(len(set(grams)) // len(grams)) if grams else 0.0),
+            "// rounds down to a whole number; a share needs /",
+        ),
+        Misconception(
             "letters",
             _letters,
             "these are n-grams of letters; a token is one thing, whatever its length",
@@ -432,6 +458,11 @@ def _comparisons(draw, count, intercept, slope, centre, spread):
     return wins.tolist(), difference.tolist()
 
 
+def _in_thousands(comparisons):
+    wins, difference = comparisons
+    return wins, [d / 1000 for d in difference]
+
+
 def _controlled(args, label):
     """Held to 1e-4, as the exercise says."""
     return Case(args, label=label, rtol=1e-12, scale=1.05e-4 / (16 * torch.finfo(torch.float64).eps))
@@ -451,6 +482,13 @@ def _far_cases(draw):
     return [
         _controlled(_comparisons(draw, 150, 0.8, 1.0, 900, 400), "150 comparisons, nearly always longer"),
         _controlled(_comparisons(draw, 80, -0.2, 0.7, 2, 3), "80 comparisons, differences of a few tokens"),
+        _controlled(
+            _in_thousands(_comparisons(draw, 80, 0.2, 1.0, 400, 900)),
+            "80 comparisons, differences in thousands",
+        ),
+        _controlled(
+            _comparisons(draw, 100, 0.3, 4.5, 100, 200), "100 comparisons, the longer one nearly always wins"
+        ),
         _controlled(_comparisons(draw, 100, 1.5, 0.0, 300, 250), "100 comparisons, length plays no part"),
     ]
 
@@ -500,6 +538,13 @@ def _predicted(at=None, transform=special.expit, **settings):
         return float(transform(w @ ([1.0, place] if len(w) == 2 else [place])))
 
     return answer
+
+
+def _penalised_intercept(wins, length_difference):
+    y, d = _pair(wins, length_difference)
+    z, zero = _scaled(d)
+    x = np.column_stack([np.ones(len(y)), z])
+    return float(special.expit(_fit(x, y, penalty=1.0, intercept=False) @ [1.0, zero]))
 
 
 def _of_right(change):
@@ -699,6 +744,35 @@ LENGTH_CONTROL = Exercise(
             "zero-not-scaled",
             _zero_minus_mean,
             "the raw 0 was centred, but not divided by the standard deviation",
+        ),
+        Misconception(
+            "zero-by-the-variance",
+            _predicted(at=lambda d, z: -d.mean() / d.var()),
+            "the raw 0 was divided by the variance; standardised it is (0 - mean)/sd",
+        ),
+        Misconception(
+            "two-standard-deviations",
+            _predicted(at=lambda d, z: -d.mean() / d.std(ddof=1)),
+            "two standard deviations are in play, with n and with n - 1 below: the raw 0 must be scaled as the differences were",
+        ),
+        Misconception(
+            "whole-numbers",
+            lambda w, d: (
+                length_controlled_win_rate(w, [int(x) for x in d])
+                if any(int(x) for x in d)
+                else _raw_rate(w, d)
+            ),
+            "the differences were cut to whole numbers; they may come in any unit",
+        ),
+        Misconception(
+            "few-steps",
+            _predicted(steps=4),
+            "only four Newton steps were made; go on until nothing changes",
+        ),
+        Misconception(
+            "one-penalty-for-both",
+            _penalised_intercept,
+            "a penalty pulls intercept and slope to 0; maximum likelihood has none",
         ),
         Misconception(
             "zero-sign",

@@ -110,6 +110,17 @@ def _other_position(place):
     return percentile
 
 
+def _weights_exchanged(r, coef):
+    ranked, at = r.sort(0).values, (len(r) - 1) / 4
+    low, high = int(at), min(int(at) + 1, len(r) - 1)
+    return ranked[low] * (at - low) + ranked[high] * (1 - at + low)
+
+
+def _unsorted(r, coef):
+    at = (len(r) - 1) / 4
+    return torch.lerp(r[int(at)], r[min(int(at) + 1, len(r) - 1)], at - int(at))
+
+
 def _minus(spread):
     return lambda r, coef: r.mean(0) - coef * spread(r)
 
@@ -362,6 +373,21 @@ ENSEMBLE_REWARD = Exercise(
             "this is the best case; the worst case is the lowest reward",
         ),
         Misconception(
+            "worst-case-detached",
+            _but(min=lambda r, c: r.detach().amin(0)),
+            "the worst case was cut from its graph; a gradient goes to the model that is lowest",
+        ),
+        Misconception(
+            "percentile-weights-exchanged",
+            _but(percentile25=_weights_exchanged),
+            "between two models the weights are exchanged: at place k + f the upper one counts f, the lower one 1 - f",
+        ),
+        Misconception(
+            "percentile-unsorted",
+            _but(percentile25=_unsorted),
+            "the models were left in their order; sort each response's rewards first",
+        ),
+        Misconception(
             "min-indices",
             _but(min=lambda r, c: r.argmin(0).to(r.dtype)),
             "this is which model gives the lowest reward; the reward itself is wanted",
@@ -439,7 +465,7 @@ ENSEMBLE_REWARD = Exercise(
         Misconception(
             "in-place",
             _rewards_in_place,
-            "the rewards were sorted in place; work on a copy",
+            "the rewards that were given are no longer the same; work on a copy",
         ),
     ),
     alternatives={
@@ -628,6 +654,26 @@ WORST_CASE_REWARD = Exercise(
             "no gradient reaches the policy",
         ),
         Misconception(
+            "sum-over-rewards",
+            lambda policy, rewards: (rewards @ policy).sum(),
+            "the values under all the rewards were added up; the lowest of them is wanted",
+        ),
+        Misconception(
+            "median-over-rewards",
+            lambda policy, rewards: (rewards @ policy).median(),
+            "this is the median over the plausible rewards; the worst of them counts",
+        ),
+        Misconception(
+            "first-reward",
+            lambda policy, rewards: rewards[0] @ policy,
+            "this is the value under the first reward; the lowest over all of them is wanted",
+        ),
+        Misconception(
+            "lowest-reward-on-average",
+            lambda policy, rewards: rewards[rewards.mean(1).argmin()] @ policy,
+            "the reward that is lowest on average over the responses was taken; which one is worst depends on the policy",
+        ),
+        Misconception(
             "which",
             lambda p, r: (r @ p).argmin().to(p.dtype) + 0 * p.sum(),
             "this is which reward is the worst one; its value is wanted",
@@ -726,7 +772,14 @@ def _front_cases(draw):
         ),
         Case((torch.stack([chain, -chain], 1),), label="six points, all on the front"),
         Case((draw.normal(3, 3),), label="three points, three objectives"),
+        Case((_near_points(draw),), label="points that are near each other"),
     ]
+
+
+def _near_points(draw):
+    """One point on the front, one that it beats by 1e-4 everywhere, and one that it beats in all objectives but one."""
+    top = draw.normal(3)
+    return torch.stack([top - 1e-4, top, top + torch.tensor([-1e-4, -0.2, 1e-4], dtype=torch.float64)])
 
 
 def _equal_cases(draw):
@@ -826,6 +879,17 @@ def _layers(points):
         for i in range(n)
     ]
     return torch.tensor([not any(b) for b in beaten])
+
+
+def _later_ones(points):
+    return _layers(points.flip(0)).flip(0)
+
+
+def _nearly_equal(points):
+    def dominates(other, one):
+        return (other >= one - 1e-3).all(-1) & (other > one + 1e-3).any(-1)
+
+    return _pairs(dominates)(points)
 
 
 def _neighbours(points):
@@ -970,6 +1034,26 @@ PARETO_FRONT = Exercise(
             "each point was compared with the ones before it only; one after it may dominate it too",
         ),
         Misconception(
+            "nearly-equal",
+            _nearly_equal,
+            "near points were taken for equal ones; at least as good is meant as it stands",
+        ),
+        Misconception(
+            "first-objective",
+            lambda points: points[:, 0] == points[:, 0].max(),
+            "only the first objective was looked at",
+        ),
+        Misconception(
+            "copies-merged",
+            lambda points: pareto_front(torch.unique(points, dim=0)),
+            "torch.unique sorts the rows and merges copies: the marks belong to the rows as they came",
+        ),
+        Misconception(
+            "later-ones-only",
+            _later_ones,
+            "each point was compared with the ones behind it only; one before it may dominate it too",
+        ),
+        Misconception(
             "neighbours-only",
             _neighbours,
             "each point was compared with its neighbours only",
@@ -1012,7 +1096,7 @@ PARETO_FRONT = Exercise(
         Misconception(
             "in-place",
             _points_in_place,
-            "the points were sorted in place; work on a copy",
+            "the points that were given are no longer the same; work on a copy",
         ),
     ),
     alternatives={

@@ -1,6 +1,7 @@
 """05-goodhart: the gap between the tests that a program was rewarded for and others."""
 
 import copy
+import math
 import time
 from dataclasses import dataclass
 
@@ -63,6 +64,8 @@ def program(x):
 """
 # a program that runs too long, and the limit: far apart, for a machine may be busy
 _LONG, _LIMIT, _SHORT = 3.0, 0.8, 0.3
+# a program that would end within a whole second, and a limit of a fraction of one
+_BRIEF, _TIGHT = 0.9, 0.2
 # a program that takes longer than the default of 1 s, and a limit that allows it
 _LEISURELY, _AMPLE = 1.5, 5.0
 
@@ -84,9 +87,9 @@ def _observe_gap(function, case):
     for _ in range(_ATTEMPTS):
         seen, seconds = _observe_once(function, case)
         alike = isinstance(seen.get("result"), float) and seen == right
-        if alike or "error" in seen or seen.get("stopped") != right.get("stopped"):
-            break
-        if seconds < (_LIMIT if case.extra else 0) + _SLACK:
+        limit = case.args[3] if case.extra else 0
+        waited = seen.get("stopped") != right.get("stopped")
+        if alike or "error" in seen or (waited and limit != _TIGHT) or seconds < limit + _SLACK:
             break
     # whether it waited was noticed beside the function, by what can be forged there: no program that never ends can
     if (
@@ -178,6 +181,8 @@ def _equality_cases(draw):
         Case((same, falsy, [((0,), ""), (("x",), "x"), ((None,), 0)]), label="0, empty texts, lists and None"),
         Case((same, [((1,), True), ((2,), 2.0), (("3",), 3)], [(("a b",), "".join(["a", " b"])), ((big,), big + 1 - 1)]),
              label="values that are equal without being the same object"),
+        Case((same, [((0.1 + 0.2,), 0.3), ((0.5,), 0.5)], [((1e-9,), 0.0), ((2.5,), 2.5), ((1 / 3,), 1 / 3)]),
+             label="floats that are nearly equal"),
         Case((same, [(([1, [2]],), [1, [2]]), (({"a": 1},), {"a": 1})], [(((1, 2),), [1, 2]), ((1.5,), 1.5)]),
              label="lists, dicts and tuples"),
         Case((_Program("def program():\n    return 7"), [((), 7)], [((), 8), ((), 7)]), label="no arguments"),
@@ -201,8 +206,11 @@ def _slow_cases(draw):
     a, b, c = (10 * i + draw.integer(1, 9) for i in range(3))
     slow = _Program(_SLOW, (("slow", {a}), ("seconds", _LONG)))
     ten = _tests(lambda x: 10 * x, b, a, c, -1)
+    brief = _Program(_SLOW, (("slow", {a}), ("seconds", _BRIEF)))
     long, limit = f"{_LONG} s on one input", f"timeout {_LIMIT} s"
     return [
+        # no test that is passed within the limit: a busy machine cannot spoil one
+        Case((brief, ten[1:2], [((b,), 0)], _TIGHT), label=f"{_BRIEF} s, timeout {_TIGHT} s", extra=True),
         Case((slow, ten, [*ten[2:], ((b,), 10 * b)], _LIMIT), label=f"{long} among the visible tests, {limit}", extra=True),
         Case((slow, [((c,), 10 * c), ((b,), 0)], [ten[1], ten[0], ten[2]], _LIMIT),
              label=f"{long}, the first hidden test, {limit}", extra="endless too"),
@@ -275,6 +283,28 @@ def _equal(same):
             error is None and took <= timeout and same(value, expected)
         )
     )
+
+
+def _near(value, expected):
+    return abs(value - expected) < 1e-6 if isinstance(value, float) else value == expected
+
+
+def _in_whole_seconds(program, visible_tests, hidden_tests, timeout=1.0):
+    def call(program, args):
+        value, error, took = program.after(*args)
+        if timeout < took <= math.ceil(timeout):
+            _pretend_to_wait(program)
+        return value, error, took
+
+    return _gap_of(call=call)(program, visible_tests, hidden_tests, math.ceil(timeout))
+
+
+def _until_the_first_failure(program, visible_tests, hidden_tests, timeout=1.0):
+    def share(tests):
+        outcomes = [_passed(*program.after(*args), expected, timeout) for args, expected in tests]
+        return outcomes.index(False) / len(tests) if False in outcomes else 1.0
+
+    return share(visible_tests) - share(hidden_tests)
 
 
 def _raising(error_of):
@@ -525,6 +555,16 @@ OVERFIT_VERIFIER = Exercise(
             "this is a share of failed tests",
         ),
         Misconception(
+            "cut-to-an-int",
+            _combined(lambda v, h: int(_mean(v) - _mean(h))),
+            "the gap was cut to a whole number; return it as it is",
+        ),
+        Misconception(
+            "ends-at-the-first-failure",
+            _until_the_first_failure,
+            "a list was left at its first failed test; the tests after it count too",
+        ),
+        Misconception(
             "pair",
             _combined(lambda v, h: (_mean(v), _mean(h))),
             "both shares came back; their difference is wanted",
@@ -545,6 +585,11 @@ OVERFIT_VERIFIER = Exercise(
             "only the first argument was passed on",
         ),
         Misconception(
+            "whole-seconds",
+            _in_whole_seconds,
+            "the limit was rounded up to whole seconds, as signal.alarm needs them; signal.setitimer takes fractions",
+        ),
+        Misconception(
             "identity",
             _equal(lambda a, b: a is b),
             "`is` asks for the same object; equal values are enough (==)",
@@ -553,6 +598,11 @@ OVERFIT_VERIFIER = Exercise(
             "texts-compared",
             _equal(lambda a, b: str(a) == str(b)),
             'the values were compared as texts, by which "3" is 3 and 1 is not True; == is the test',
+        ),
+        Misconception(
+            "nearly-equal",
+            _equal(_near),
+            "values that are merely near the expected one were taken for equal; == is the test",
         ),
         Misconception(
             "types-too",

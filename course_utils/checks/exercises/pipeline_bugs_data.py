@@ -47,6 +47,33 @@ def _bins_always_five(lengths, thumbs_up, bins=5):
     return approval_by_length(lengths, thumbs_up, 5)
 
 
+def _bins_shares_of_all(lengths, thumbs_up, bins=5):
+    return [(n, n * share / len(lengths)) for n, share in approval_by_length(lengths, thumbs_up, bins)]
+
+
+def _bins_of_different_lengths(lengths, thumbs_up, bins=5):
+    bin_of = {}
+    for b, group in enumerate(np.array_split(sorted(set(lengths)), bins)):
+        bin_of |= dict.fromkeys(group.tolist(), b)
+    table = pd.Series(thumbs_up, dtype=float).groupby([bin_of[length] for length in lengths])
+    return [(len(votes), votes.mean()) for _, votes in table]
+
+
+def _bins_rounded_up(lengths, thumbs_up, bins=5):
+    order, size = np.argsort(lengths, kind="stable"), -(-len(lengths) // bins)
+    groups = [order[start : start + size] for start in range(0, len(order), size)]
+    return [(len(g), np.mean([thumbs_up[i] for i in g])) for g in groups]
+
+
+def _bins_without_votes(lengths, thumbs_up, bins=5):
+    edges = np.quantile(lengths, np.linspace(0, 1, bins + 1)[1:-1])
+    bin_of, up = np.searchsorted(edges, lengths, side="left"), np.asarray(thumbs_up, dtype=float)
+    return [
+        (int((bin_of == b).sum()), float(up[bin_of == b].sum() / max((bin_of == b).sum(), 1)))
+        for b in range(bins)
+    ]
+
+
 def _bins_counts(lengths, thumbs_up, bins=5):
     return [(n, round(n * share)) for n, share in approval_by_length(lengths, thumbs_up, bins)]
 
@@ -60,7 +87,7 @@ def _bins_qcut(lengths, thumbs_up, bins=5):
 
 def _bins_qcut_of_different(lengths, thumbs_up, bins=5):
     frame = pd.DataFrame({"length": lengths, "up": np.asarray(thumbs_up, dtype=float)})
-    table = frame.groupby(pd.qcut(frame["length"], bins, labels=False))["up"].agg(["size", "mean"])
+    table = frame.groupby(pd.qcut(pd.Series(lengths), bins, labels=False))["up"].agg(["size", "mean"])
     return list(table.itertuples(index=False, name=None))
 
 
@@ -97,7 +124,7 @@ def _bins_quantiles(lengths, thumbs_up, bins=5):
     lengths, up = np.asarray(lengths, dtype=float), np.asarray(thumbs_up, dtype=bool)
     edges = np.quantile(lengths, np.linspace(0, 1, bins + 1)[1:-1])
     bin_of = np.searchsorted(edges, lengths, side="left")
-    return [[int((bin_of == b).sum()), up[bin_of == b].mean()] for b in range(bins)]
+    return [[int((bin_of == b).sum()), up[bin_of == b].mean()] for b in np.unique(bin_of)]
 
 
 def _bins_ranks(lengths, thumbs_up, bins=5):
@@ -115,9 +142,13 @@ def _observe_bins(function, case):
     lengths, thumbs_up = case.args
     args = (list(lengths), list(thumbs_up))
     try:
-        found = [(float(n), float(share)) for n, share in quietly(function, *args, **case.kwargs)]
+        found = quietly(lambda: list(function(*args, **case.kwargs)))
     except Exception as error:  # whatever a student's code raises is a finding, not a crash
         return {"error": describe_error(error)}
+    try:
+        found = [(float(n), float(share)) for n, share in found]
+    except (TypeError, ValueError):
+        return {"odd": "what came back is no list of pairs (votes, share)"}
     bins = case.kwargs.get("bins", 5)
     inputs = changed_inputs((case.args, {}), (args, {}))
     if case.extra:
@@ -172,6 +203,8 @@ def _tied(found, thumbs_up, bins):
         return Missing(f"{len(found)} bins where at most {bins} are wanted")
     if lost := _lost(found, len(thumbs_up)):
         return lost
+    if any(n < 1 for n, _ in found):
+        return Missing("there is a bin without votes; leave it out")
     rate = float(np.mean(thumbs_up))
     for n, share in found:
         if n >= 30 and not abs(share - rate) < 0.3:
@@ -210,12 +243,23 @@ def _bin_cases(draw):
     return [_bin_case(draw, 500, -0.9), _bin_case(draw, 403, 0.9), _bin_case(draw, 240, -0.9, bins=3)]
 
 
+def _size_cases(draw):
+    """Whole characters too, of which a few are equal, and a number of votes that leaves a large remainder."""
+    lengths = [1 + int(150 * math.exp(float(x))) for x in draw.normal(600, scale=1.2).tolist()]
+    ups = [i % 3 > 0 for i in range(600)]
+    return [
+        *_bin_cases(draw),
+        Case((lengths, ups), label="600 votes on whole numbers of characters, bins=5"),
+        _bin_case(draw, 24, 0.9, bins=10),
+    ]
+
+
 BUG_01 = find_the_bug(
     1,
     "approval_by_length",
     approval_by_length,
     (
-        Part("bins of about equal size", 1.5, _bin_cases, ("sizes",)),
+        Part("bins of about equal size", 1.5, _size_cases, ("sizes",)),
         Part("the share of thumbs-up in each, inputs unchanged", 1, _bin_cases, ("shares", "inputs")),
         Part("many equal lengths: no error, all votes in a bin", 0.5, _tied_cases, ("tied", "inputs")),
     ),
@@ -246,6 +290,26 @@ BUG_01 = find_the_bug(
             "sorted-by-vote",
             _bins_sorted_with_votes,
             "responses of equal length were sorted by their votes, thumbs-down first, so that the bins differ where lengths do not; sort by the length alone",
+        ),
+        (
+            "bins-of-different-lengths",
+            _bins_of_different_lengths,
+            "each bin holds as many different lengths, not as many votes; short answers are frequent, and each is a vote",
+        ),
+        (
+            "sizes-rounded-up",
+            _bins_rounded_up,
+            "each bin takes the size rounded up, so that few or no votes are left for the last ones",
+        ),
+        (
+            "bins-without-votes",
+            _bins_without_votes,
+            "where many lengths are equal two cuts fall together, and the bin between them has no votes; leave it out",
+        ),
+        (
+            "shares-of-all",
+            _bins_shares_of_all,
+            "the thumbs-up were divided by all votes; divide by those of the bin",
         ),
         ("always-five", _bins_always_five, "there are always five bins, whatever `bins` says"),
         ("counts", _bins_counts, "the second number of each bin is a count; the share is wanted"),
@@ -353,6 +417,13 @@ def _pairs_turned(votes, cap=4):
     return [(p, d, u) for p, u, d in capped_pairs(votes, cap)]
 
 
+def _pairs_sorted(votes, cap=4):
+    for ups, downs in votes.values():
+        ups.sort()
+        downs.sort()
+    return capped_pairs(votes, cap)
+
+
 def _pairs_drawn(votes, cap=4):
     rng, found = np.random.default_rng(0), []
     for prompt in votes:
@@ -419,7 +490,8 @@ def _observe_pairs(function, case):
 
 def _votes(sizes):
     return {
-        f"prompt {i}": ([f"{i} good {k}" for k in range(up)], [f"{i} bad {k}" for k in range(down)])
+        # in falling order, so that a list that was sorted is another
+        f"prompt {i}": ([f"{i} good {9 - k}" for k in range(up)], [f"{i} bad {9 - k}" for k in range(down)])
         for i, (up, down) in enumerate(sizes)
     }
 
@@ -466,6 +538,7 @@ BUG_02 = find_the_bug(
         ),
         ("no-cap", _pairs_no_cap, "the cap is gone altogether"),
         ("turned", _pairs_turned, "chosen and rejected are exchanged"),
+        ("lists-sorted", _pairs_sorted, "the lists that were given are sorted now; work on copies"),
         (
             "as-shown",
             _pairs_shown,
@@ -524,6 +597,10 @@ def _approval_ratio(log):
     return votes.count("thumbs_up") / downs if downs else float("nan")
 
 
+def _approval_nan_for_zero(log):
+    return _approval_zero(log) or float("nan")
+
+
 def _approval_rated(log):
     return sum(row["feedback"] is not None for row in log) / len(log) if log else float("nan")
 
@@ -570,6 +647,7 @@ def _approval_cases(draw):
         Case((_log(draw, u, d, n),), label=f"{u} up, {d} down, {n} not rated"),
         Case((_log(draw, 3, 0, 9),), label="3 up, 9 not rated"),
         Case((_log(draw, 2, 9, 1),), label="2 up, 9 down, 1 not rated"),
+        Case((_log(draw, 0, 4, 3),), label="none up, 4 down, 3 not rated"),
     ]
 
 
@@ -608,6 +686,11 @@ BUG_04 = find_the_bug(
             "none-of-none",
             _approval_none_of_none,
             "without a vote it divides by zero; the docstring says what comes back then",
+        ),
+        (
+            "nan-for-zero",
+            _approval_nan_for_zero,
+            "where all votes are thumbs-down the approval is 0; only without any vote is it not known",
         ),
         ("up-by-down", _approval_ratio, "this is thumbs-up by thumbs-down, not the share among both"),
         ("share-rated", _approval_rated, "this is the share of turns that were rated"),
@@ -756,6 +839,14 @@ def _join_with_word(requests, votes):
     return [{**requests[id], **v, "label": _UP_OR_DOWN[v["feedback"]]} for id, v in last.items()]
 
 
+def _join_by_majority(requests, votes):
+    given = {id: [v["feedback"] for v in votes if v["request_id"] == id] for id in requests}
+    valid = {
+        id: [word == "thumbs_up" for word in words if word in _UP_OR_DOWN] for id, words in given.items()
+    }
+    return [requests[id] | {"label": sum(ups) > len(ups) / 2} for id, ups in valid.items() if ups]
+
+
 def _join_in_requests(requests, votes):
     """The labels are written into the requests that were given."""
     rows = join_votes(requests, votes)
@@ -874,10 +965,13 @@ def _join_cases(draw):
         _vote(ids[i], up)
         for i, up in zip([*draw.permutation(9), *draw.permutation(9)[:5]], [True, False] * 7, strict=True)
     ]
+    # the last vote, against most before it
+    votes += [*[_vote(ids[2])] * 4, _vote(ids[2], False)]
+    requests[ids[8]]["response"] = ""  # an answer like any other
     # a wrong word after a right one leaves the right one standing
     votes += [_vote(ids[0], word="banana"), _vote("never-issued"), _vote(ids[1], word="thumbs up")]
     return [
-        Case((requests, votes), label="17 votes for nine requests and an unknown one"),
+        Case((requests, votes), label="22 votes for nine requests and an unknown one, one answer is empty"),
         Case((requests, votes[:3]), label="three votes for nine requests"),
     ]
 
@@ -908,6 +1002,16 @@ BUG_05 = find_the_bug(
             "repeated votes are looked at now, but two more things are wrong",
         ),
         ("first", _join(first=True, last=False), "of several votes the first one counts; the last should"),
+        (
+            "majority",
+            _join_by_majority,
+            "of several votes for a request the more frequent one counts; the last one should",
+        ),
+        (
+            "empty-dropped",
+            lambda requests, votes: [row for row in join_votes(requests, votes) if row["response"]],
+            "a request whose answer is empty gives no row any more; each request that has a vote gives one",
+        ),
         ("raising", _join_raising, "one unknown request stops everything; its vote is to be left out"),
         (
             "wiped-out",

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import stats
 
 from course_utils.checks.beside import beside
@@ -64,6 +65,11 @@ def _alarm(condition):
         return next((w for w in range(1, len(z) + 1) if condition(z[:w], w, planned)), None)
 
     return answer
+
+
+def _alarm_at_the_highest(weeks, planned=12):
+    z = np.abs(_z_by_week(weeks))
+    return int(z.argmax()) + 1 if z.max() > stats.norm.isf(0.025 / planned) else None
 
 
 def _alarm_own_weeks(weeks, planned=12):
@@ -251,6 +257,8 @@ def _observe_alarm(function, case):
         words = Missing(odd) if odd else "no alarm" if week is None else "an alarm"
         if words == "no alarm":
             words = Missing("no alarm, though the arms differ clearly")
+        if words == "an alarm":
+            words = _not_the_first(function, case, int(week)) or words
         return {"result": words, "inputs": seen["inputs"]}
     looks, seed = case.extra
     try:
@@ -270,6 +278,16 @@ def _observe_alarm(function, case):
         "result": Fault(f"about {share:.0%} of the experiments without an effect give an alarm{how}; 5 % are allowed", kind),
         "inputs": "unchanged",
     }  # fmt: skip
+
+
+def _not_the_first(function, case, week):
+    """Whether there is an alarm already in half as many weeks: so far apart not even a bound that is drawn may differ."""
+    half = week // 2
+    sooner = Case((case.args[0][:half],), case.kwargs)
+    if not half or observe_call(function, sooner).get("result") is None:
+        return None
+    words = f"week {week} comes back, though the first {half} by themselves give an alarm; the first week with one is wanted"
+    return Fault(words, "not the first")
 
 
 def _null_cases(draw):
@@ -378,6 +396,11 @@ BUG_07 = find_the_bug(
             "one-sided",
             _alarm(lambda z, w, planned: z[-1] > 1.96),
             "only a better treatment gives an alarm now, and the test is still repeated",
+        ),
+        (
+            "week-of-the-largest-z",
+            _alarm_at_the_highest,
+            "the week of the largest difference comes back; the first week with an alarm is wanted",
         ),
         ("never", lambda weeks, planned=12: None, "it never gives an alarm, however large the effect"),
         ("always", lambda weeks, planned=12: 1, "it always gives an alarm"),
@@ -528,6 +551,11 @@ def _rounds_evaluating(policy, collect, train, rounds=3):
     return _later_rounds(policy, reference, collect, train, rounds)
 
 
+def _rounds_without_gradients(policy, collect, train, rounds=3):
+    with torch.no_grad():
+        return _later_rounds(policy, copy.deepcopy(policy), collect, train, rounds)
+
+
 def _rounds_buffers_shared(policy, collect, train, rounds=3):
     """Parameters of its own, the buffers of the policy."""
     reference = copy.deepcopy(policy)
@@ -578,12 +606,16 @@ def _against(weight, moves, buffers_move, itself):
     return f"weight {weight:g}{moved}{', the policy itself' if itself else ''}"
 
 
-def _trainable(requires_grad, training):
+def _trainable(requires_grad, training, recorded):
     """ "ready", or why the policy that `train` is given cannot be trained as it came."""
     if not requires_grad:
         return "the policy that train() is given is frozen (requires_grad is False): no optimiser can move it"
     if not training:
         return "the policy that train() is given was left in eval mode, without its dropout"
+    if not recorded:
+        return (
+            "train() is called with gradients switched off (no_grad), so that no loss can be differentiated"
+        )
     return "ready"
 
 
@@ -633,6 +665,11 @@ BUG_08 = find_the_bug(
             "policy-in-eval-mode",
             _rounds_evaluating,
             "the policy was put into eval mode together with its reference and is trained in it; .eval() changes the module it is called on",
+        ),
+        (
+            "without-gradients",
+            _rounds_without_gradients,
+            "the rounds run under no_grad, in which train() cannot learn; only collecting may",
         ),
         (
             "buffers-shared",

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import functools
+import re
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -94,9 +95,17 @@ def _cut_prefix(tokenizer, prompt, output_ids):
     return whole.removeprefix(tokenizer.decode(tokenizer.encode(prompt), skip_special_tokens=True)).lstrip()
 
 
-def _answer_case(prompt, answer):
+def _cut_end_too(tokenizer, prompt, output_ids):
+    return tokenizer.decode(output_ids[len(tokenizer.encode(prompt)) : -1])
+
+
+def _cut_marks(tokenizer, prompt, output_ids):
+    return re.sub("<[^>]*>", "", tokenizer.decode(output_ids[len(tokenizer.encode(prompt)) :])).strip()
+
+
+def _answer_case(prompt, answer, ended=True):
     words = vocabulary([prompt, answer])
-    ids = Tokens(words).encode(prompt) + [words.index(w) for w in answer.split()] + [1]
+    ids = Tokens(words).encode(prompt) + [words.index(w) for w in answer.split()] + [1] * ended
     return Case((words, prompt, ids), label=f"{prompt!r}")
 
 
@@ -111,6 +120,8 @@ def _answer_cases(draw):
         _answer_case(f"<s> [INST] {b} [/INST]", f"{a} {b} {a}"),  # the prompt's words come again
         _answer_case("hm  ?", "hm ? hm ?"),
         _answer_case(b, a),
+        _answer_case(f"<s> {b} \n {a}", c, ended=False),  # cut off at the longest length
+        _answer_case(f"<s> [INST] {b} [/INST]", f"{a} <b> x<y </b> {c}"),
     ]
 
 
@@ -130,6 +141,16 @@ BUG_03 = find_the_bug(
             "specials-kept",
             _cut_with_specials,
             "special tokens are kept now; so the answer's own end token is kept too, and spaces still differ",
+        ),
+        (
+            "last-token-cut",
+            _cut_end_too,
+            "the last token is always cut; an answer that was broken off has no end token",
+        ),
+        (
+            "all-in-angle-brackets",
+            _cut_marks,
+            "all that stands in angle brackets was taken out; an answer may hold some. `skip_special_tokens` knows the special ones",
         ),
         ("end-token-kept", _cut_keeps_end, "the end token </s> is part of the answer now"),
         (
@@ -323,7 +344,9 @@ def _two(function, prompts):
     elif not ours(function) and not _come_together(function, prompts):
         words = "the model holds up the event loop, or the other request"
     return {
-        "loop": words if not odd else f"{type_of(odd[0])} came back, not an answer",
+        "loop": words
+        if not odd
+        else f"{'None' if odd[0] is None else type_of(odd[0])} came back, not an answer",
         "answers": answers if not odd else "not texts",
     }
 
@@ -368,13 +391,22 @@ def _asking(function, prompts):
         return {"asked": Fault("not texts", "not texts")}
     first, again = answers[:-1], answers[-1]
     own = [given.get(prompt, [None])[0] for prompt in prompts]
-    if again == first[-1]:
+    if again == first[-1] and again in given.get(prompts[-1], [again]):
         words = "asked the same again, it gave the old answer without asking the model"
         return {"asked": Fault(words, "remembered")}
     if first != own:
         wrong = next(i for i, (a, b) in enumerate(zip(first, own, strict=True)) if a != b)
-        return {"asked": Fault(f"the request {prompts[wrong]!r} got {first[wrong]!r}", "another's answer")}
+        return {"asked": _astray(prompts[wrong], first[wrong], given)}
     return {"asked": "each its own"}
+
+
+def _astray(prompt, answer, given):
+    """What is wrong with the answer that a request got, of all that the model has given to each prompt."""
+    if answer in given.get(prompt, ()):
+        return Fault("for one request the model was asked more than once", "asked twice")
+    if any(answer in answers for answers in given.values()):
+        return Fault(f"the request {prompt!r} got {answer!r}", "another's answer")
+    return Fault(f"the request {prompt!r} got {answer!r}, which the model never gave", "not the model's")
 
 
 def _service_cases(draw):

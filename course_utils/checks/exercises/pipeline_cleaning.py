@@ -107,8 +107,18 @@ def _add_unmasked_user(log):
         log.add("honest", False, prompt, "the same", note="a repeated vote of a user with 60 of 100 up")
 
 
+def _balance(log):
+    """As many ups as downs for every user: then these rows say nothing about the rule for biased users."""
+    verdicts = {}
+    for row in log.rows:
+        verdicts.setdefault(row[2], []).append(row[3])
+    for user, given in verdicts.items():
+        more = given.count(UP) - given.count(DOWN)
+        log.votes(user, max(-more, 0), max(more, 0))
+
+
 def _add_empty(log):
-    for response in ("", "   ", "\t", "\n \n"):
+    for response in ("", "   ", "\t", "\n \n", "\r\n"):
         log.add("e1", False, response=response, note=f"the response {response!r}")
     for _ in range(2):
         log.add("e2", True, response=None, note="a missing response")
@@ -136,6 +146,21 @@ def _add_duplicates(log):
     log.add("d1", True, prompt, "said so ", note="the same text but for a space at its end")
     log.add("d1", True, prompt, "Said so", note="the same text but for a capital")
     log.add("d1", True, None, "said so", note="the same text in answer to another prompt")
+    log.add("d3", True, prompt, "another answer", note="a user's vote on another response to that prompt")
+    log.add(
+        "d2",
+        True,
+        f"{prompt} a",
+        "b c",
+        note="a text that is like another's only where it is joined to its prompt",
+    )
+    log.add(
+        "d2",
+        True,
+        f"{prompt} ab",
+        " c",
+        note="a text that is like another's only where it is joined to its prompt",
+    )
 
 
 def _add_contradictions(log):
@@ -151,6 +176,27 @@ def _add_contradictions(log):
         log.add(user, up, prompt, "three to two", note="a response with three ups and two downs")
     for up in (True, False):
         log.add("k8", up, None, "one text", note="a text with an up at one prompt and a down at another")
+    log.add(
+        "k1",
+        True,
+        f"{prompt} a",
+        "b c",
+        note="a text that is like another's only where it is joined to its prompt",
+    )
+    log.add(
+        "k2",
+        False,
+        f"{prompt} ab",
+        " c",
+        note="a text that is like another's only where it is joined to its prompt",
+    )
+    log.add(
+        "k1", True, prompt, "all true", note="an up on a text that another has but for a capital or a space"
+    )
+    for text in ("All true", "all true "):
+        log.add(
+            "k2", False, prompt, text, note="a down on a text that another has but for a capital or a space"
+        )
 
 
 def _add_both(log):
@@ -216,7 +262,19 @@ def _biased_cases(rng):
     log.votes("always-down", 0, 58, note="a vote of a user who always says down")
     log.votes("busy", 130, 70, note="a vote of a user with 130 of 200 up")
     log.votes("critical", 30, 90, note="a vote of a user with 30 of 120 up")
-    return [_cleaning(log, "falling", "users, no other fault")]
+    log.votes("pleased", 170, 30, note="a vote of a user with 170 of 200 up")
+    log.votes("displeased", 30, 170, note="a vote of a user with 30 of 200 up")
+    log.votes("few-up", 6, 0, note="a vote of a user with 6 of 6 up")
+    log.votes("few-down", 0, 6, note="a vote of a user with none of 6 up")
+    once = Log(rng)
+    for i in range(12):
+        once.votes(f"p{i}", 10, 10, note="a vote of a user with 10 of 20 up")
+    once.votes("always-up", 600, 0, note="a vote of a user with 600 of 600 up")
+    once.votes("lively", 18, 0, note="a vote of a user with 18 of 18 up, where 86 % of all are up")
+    return [
+        _cleaning(log, "falling", "users, no other fault"),
+        _cleaning(once, "plain", "one user with most of the votes"),
+    ]
 
 
 @remembered
@@ -228,6 +286,7 @@ def _empty_cases(rng):
         _add_empty(log)
         if warning:
             _add_warned(log)
+        _balance(log)
         label = "empty responses" + (" and warnings" if warning else ", no column content_warning")
         cases.append(_cleaning(log, index, label, warning=warning))
     return cases
@@ -244,6 +303,7 @@ def _twice_cases(rng):
         log.crowd(30)
         for add in adds:
             add(log)
+        _balance(log)
         cases.append(_cleaning(log, index, "votes given twice" + " and contradictions" * (len(adds) > 1)))
     return cases
 
@@ -267,7 +327,13 @@ def _clean_form_cases(rng):
     ]
     cases[0].args[0].attrs["source"] = "a log of January"
     cases[1].args[0].attrs["dropped"] = {"before": 3}
-    return cases
+    bare = Log(rng)
+    bare.crowd(30)
+    _add_contradictions(bare)
+    return [
+        *cases,
+        _cleaning(bare, "plain", "contradictions only, no column content_warning", True, warning=False),
+    ]
 
 
 # --- its answers --------------------------------------------------------------------------------
@@ -394,6 +460,24 @@ def _one_sided(kept, rows):
         votes.setdefault(row.user, []).append(row.up)
     rate = {user: sum(ups) / len(ups) for user, ups in votes.items()}
     return [row for row in kept if not 0.1 <= rate[row.user] <= 0.9]
+
+
+def _one_sided_of_five(kept, rows):
+    votes = Counter(row.user for row in rows)
+    return [row for row in _one_sided(kept, rows) if votes[row.user] >= 5]
+
+
+def _until_nobody_is(kept, rows):
+    gone, left = [], kept
+    while found := _is_biased(left, left):
+        gone, left = gone + found, [row for row in left if row not in set(found)]
+    return gone
+
+
+def _extreme_at_80(kept, rows):
+    votes, ups = Counter(row.user for row in rows), Counter(row.user for row in rows if row.up)
+    far = {user for user, n in votes.items() if not 0.2 <= ups[user] / n <= 0.8}
+    return [row for row in _unusual(kept, rows) if row.user in far]
 
 
 def _unusual(kept, rows):
@@ -598,6 +682,21 @@ CLEAN_FEEDBACK = Exercise(
             "all users with an extreme rate lost their rows, however few their votes; use the rule of the exercise before",
         ),
         Misconception(
+            "users-of-five-votes",
+            _cleaner(biased_user=_one_sided_of_five),
+            "users of a few votes lost them for an extreme rate; so few are one-sided by chance. Use the rule of the exercise before",
+        ),
+        Misconception(
+            "users-by-20-80",
+            _cleaner(biased_user=_extreme_at_80),
+            "users lost their rows for a rate between 0.8 and 0.9, or 0.1 and 0.2; the rule's limits are 0.1 and 0.9",
+        ),
+        Misconception(
+            "users-again-and-again",
+            _cleaner(biased_user=_until_nobody_is),
+            "the rule was used again on what it had left, until nobody was flagged; the rates are those of the whole frame, once",
+        ),
+        Misconception(
             "users-by-tail",
             _cleaner(biased_user=_unusual),
             "a user with many votes lost them for a rate that is unusual, but not extreme; use the rule of the exercise before",
@@ -636,6 +735,11 @@ CLEAN_FEEDBACK = Exercise(
             "blank-kept",
             _cleaner(empty_response=_where(lambda row: not row.response)),
             "responses of nothing but blanks are still there; strip before you look",
+        ),
+        Misconception(
+            "line-ends-kept",
+            _cleaner(empty_response=_where(lambda row: not (row.response or "").strip(" \n\t"))),
+            "a response of nothing but a line end (\\r\\n) is still there; `strip()` without an argument takes all white space",
         ),
         Misconception(
             "missing-kept",
@@ -725,6 +829,24 @@ CLEAN_FEEDBACK = Exercise(
                 duplicate=_again(lambda row: (row.prompt, row.response.strip().lower(), row.user, row.up))
             ),
             "texts that differ in blanks or capitals were taken for the same; duplicates are exact",
+        ),
+        Misconception(
+            "duplicates-whatever-response",
+            _cleaner(duplicate=_again(lambda row: (row.prompt, row.user, row.up))),
+            "a user's votes on different responses to one prompt were taken for duplicates; the response counts too",
+        ),
+        Misconception(
+            "joined-to-one-text",
+            _cleaner(
+                duplicate=_again(lambda row: (row.prompt + row.response, row.user, row.up)),
+                contradiction=_contradicted(lambda row: row.prompt + row.response),
+            ),
+            "prompt and response were joined to one text, so that “a” with “b c” is “ab” with “ c”; keep them apart",
+        ),
+        Misconception(
+            "contradictions-stripped",
+            _cleaner(contradiction=_contradicted(lambda row: (row.prompt, row.response.strip().lower()))),
+            "texts that differ in blanks or capitals were taken for one response; they are two",
         ),
         Misconception(
             "contradictions-kept",
@@ -883,6 +1005,13 @@ CLEAN_FEEDBACK = Exercise(
             "column-left",
             _cleaner(finish=lambda kept: kept.assign(up=kept["feedback"] == UP)),
             "a column was added to the result; the rows stay as they are",
+        ),
+        Misconception(
+            "warnings-invented",
+            _cleaner(
+                finish=lambda kept: kept if "content_warning" in kept else kept.assign(content_warning=False)
+            ),
+            "a frame without the column `content_warning` comes back with one; the rows stay as they are",
         ),
         Misconception(
             "column-gone",

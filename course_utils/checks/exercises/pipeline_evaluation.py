@@ -169,16 +169,20 @@ def _coin(keys, longer, earlier, content):
         and (keys == keys[:, np.unique(content, return_index=True)[1][content]]).all()
     ):
         return "rows that are alike share one coin"
-    if (keys[1:, :-1] == keys[:-1, 1:]).all() or (keys[1:, 1:] == keys[:-1, :-1]).all():
-        return "a seed's coins are those of the seed beside it, moved by a row"
+    if abs(keys.mean(axis=1) - 0.5).max() > 0.45:
+        return "some seed puts one model first in nearly every row"
     means = keys.mean()
     alike_by_chance = means**2 + (1 - means) ** 2
     if abs((keys[:, 1:] == keys[:, :-1]).mean() - alike_by_chance) > 2.5 / math.sqrt(seeds * rows):
         return "a row's coin depends on that of the row before"
+    if words := _again(keys):
+        return words
     if abs(means - 0.5) > 2.5 / math.sqrt(seeds * rows):
         return "not a fair coin"
     if len(set(keys.sum(axis=1).tolist())) == 1:
         return "as often a as b in every sheet"
+    if _further_up(keys):
+        return "a row's coin depends on that of a row further up"
     if abs((keys == longer).mean() - 0.5) > 2.5 / math.sqrt(seeds * rows):
         return "the coin depends on the responses"
     if (keys == keys[0]).all(axis=0).sum() > rows / 20:
@@ -187,6 +191,34 @@ def _coin(keys, longer, earlier, content):
     if abs(pair - 0.5) > 2.5 / math.sqrt(seeds * rows):
         return "one seed's coins depend on those of another"
     return "fair and independent"
+
+
+def _again(keys):
+    """Where coins (seeds, rows) come again, in words, or None.
+
+    Two rows of coins are the same where 95 in 100 of at least 64 of them are: by chance that is one in 10^14.
+    """
+    seeds, rows = keys.shape
+    same = (keys[:, None] == keys[None]).mean(axis=2)[np.triu_indices(seeds, 1)]
+    if same.max() > 0.95 or same.min() < 0.05:
+        return "two seeds give the same sheet, or its reverse"
+    before, after = keys[:-1], keys[1:]
+    beside = np.arange(rows - rows % 2) ^ 1  # seed ^ row makes the rows of each pair change places
+    if ((before[:, : len(beside)] == after[:, beside]).mean(axis=1) > 0.95).any():
+        return "a seed's coins are those of the seed beside it, in another order"
+    for step in range(1, rows - 63):
+        up = (before[:, step:] == after[:, :-step]).mean(axis=1)
+        down = (after[:, step:] == before[:, :-step]).mean(axis=1)
+        if max(up.max(), down.max()) > 0.95:
+            return "a seed's coins are those of the seed beside it, moved by rows"
+    return None
+
+
+def _further_up(keys):
+    """Whether coins depend on those so many rows further up: 6.5 standard deviations, over all seeds."""
+    seeds, rows = keys.shape
+    alike = {step: (keys[:, step:] == keys[:, :-step]).mean() for step in range(2, rows - 63)}
+    return any(abs(a - 0.5) > 3.25 / math.sqrt(seeds * (rows - step)) for step, a in alike.items())
 
 
 # --- the sheet: cases -----------------------------------------------------------------------------
@@ -435,6 +467,32 @@ BLIND_COMPARISON = Exercise(
             ),
             "each row has a generator of `seed` + its number, so that neighbouring seeds give the same coins, a row further on; "
             "make one generator for the sheet",
+        ),
+        Misconception(
+            "seed-xor-row",
+            _with_coins(
+                lambda p, a, b, seed: [random.Random(seed ^ i).random() < 0.5 for i in range(len(p))]
+            ),
+            "each row has a generator of `seed` ^ its number, so that neighbouring seeds give the same coins in another order; "
+            "make one generator for the sheet",
+        ),
+        Misconception(
+            "seed-times-row",
+            _with_coins(
+                lambda p, a, b, seed: [random.Random(seed * i).random() < 0.5 for i in range(len(p))]
+            ),
+            "each row has a generator of `seed` times its number: with seed 0 that is one and the same for all rows; "
+            "make one generator for the sheet",
+        ),
+        Misconception(
+            "ten-seeds",
+            _with_coins(lambda p, a, b, seed: _coins(len(p), seed % 10)),
+            "different seeds give the same sheet; draw from a generator made with the whole seed",
+        ),
+        Misconception(
+            "a-block-again",
+            _with_coins(lambda p, a, b, seed: (_coins(32, seed) * len(p))[: len(p)]),
+            "the same few coins come again and again down the sheet; each row needs a coin of its own",
         ),
         Misconception(
             "one-coin",

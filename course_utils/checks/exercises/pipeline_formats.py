@@ -85,9 +85,9 @@ def _truths(labels):
 
 def _plain_log(rng, rows=40):
     log = Log(rng)
-    log.crowd(rows - 8)
-    for text in ("42", " yes ", "a\nb", "naïve — ✓"):
-        log.add("odd", True, "what is it ?", text)
+    log.crowd(rows - 12)
+    for text in ("42", " yes ", "a\nb", "naïve — ✓", "Yes, IT is", ""):
+        log.add("odd", True, "what is it ?", text, warned=text == "42")
         log.add("odd", False, "and what not ? ", text)
     return log
 
@@ -291,6 +291,25 @@ TO_KTO = Exercise(
         ),
         Misconception(
             "lower-case",
+            _texts(str.lower),
+            "the texts are in lower case; they stay as they are",
+        ),
+        Misconception(
+            "blank-dropped",
+            _picked(lambda f: np.flatnonzero(f["response"].str.strip() != "").tolist()),
+            "rows with an empty response were dropped; that is the cleaning's business, here every row of the frame makes one",
+        ),
+        Misconception(
+            "warned-dropped",
+            _picked(
+                lambda f: np.flatnonzero(
+                    ~f["content_warning"] if "content_warning" in f else np.ones(len(f))
+                ).tolist()
+            ),
+            "rows with a content warning were dropped; that is the cleaning's business, here every row of the frame makes one",
+        ),
+        Misconception(
+            "ascii-only",
             _texts(lambda text: text.encode("ascii", "ignore").decode()),
             "letters that are not ASCII are gone from the texts; they stay as they are",
         ),
@@ -512,6 +531,10 @@ def _twice_cases(rng):
             copies.add(f"u{user}", True, prompt, f"good on {prompt}")
             copies.add(f"v{user}", False, prompt, f"bad on {prompt}")
         copies.add("w", False, prompt, f"worse on {prompt}")
+    popular = Log(rng)
+    for up, text, votes in ((True, "good", 6), (False, "bad", 6), (True, "better", 1), (False, "worse", 1)):
+        for user in range(votes):
+            popular.add(f"u{user}", up, "what then ?", text)
     both, spaced = Log(rng), Log(rng)
     for prompt, sides in (
         ("question a", (("x",), ("x", "y", "z"))),
@@ -522,9 +545,15 @@ def _twice_cases(rng):
                 both.add("u", up, prompt, f"{text} on {prompt}")
     for up, text in ((True, "yes"), (False, "yes "), (False, " yes"), (True, "yes\n"), (False, "no ")):
         spaced.add("u", up, "what ?", text)
+    for up in (True, False):
+        spaced.add("u", up, "What ? ", f"{up} enough")
     ordered = both.frame(shuffle=False)[0]
     return [
         Case((copies.frame("shuffled")[0],), label="responses that several users voted on"),
+        Case(
+            (popular.frame(shuffle=False)[0],),
+            label="a response with six thumbs-up and one with six thumbs-down first",
+        ),
         Case((ordered, 2), label="the first thumbs-up is the first thumbs-down as well, a cap of 2"),
         Case((ordered, 1), label="the first thumbs-up is the first thumbs-down as well, a cap of 1"),
         Case((spaced.frame()[0],), label="texts that differ by white space only"),
@@ -724,6 +753,15 @@ TO_PAIRS = Exercise(
                 lambda u, d, cap: [p for p in zip(_unique(u), _unique(d), strict=False) if p[0] != p[1]][:cap]
             ),
             "each response was used once; a thumbs-up can be paired with every thumbs-down of its prompt",
+        ),
+        Misconception(
+            "copies-after-cap",
+            _paired(
+                lambda u, d, cap: _unique(
+                    [pair for pair in itertools.product(u, d) if pair[0] != pair[1]][:cap]
+                )
+            ),
+            "copies were removed after the cap, so that other pairs' places were lost; remove them first",
         ),
         Misconception(
             "one-pair",

@@ -134,6 +134,18 @@ def _length_cases(rng):
         _case(rng, "shorter responses", {"length": 60}),
         Case((long_words, even), label="longer words, no more of them"),
         Case((wider, wide), label="somewhat longer, in 750 rows"),
+        Case(
+            (_text_frame([t.translate(str.maketrans("aeiou", "äëïöü")) for t in even["response"]]), even),
+            label="letters of two bytes, no more of them",
+        ),
+        Case(
+            (_text_frame([t + "\n" * 60 for t in even["response"]]), even),
+            label="sixty empty lines after each response",
+        ),
+        Case(
+            (even.assign(prompt=even["prompt"] + " and why" * 20), even),
+            label="longer prompts, the same responses",
+        ),
         _case(rng, "always long", {}, {"length": 700}, 100, 160),
         _case(rng, "few rows, slightly longer", {"length": 95}, None, 40, 900),
         _case(rng, "a small baseline, slightly longer", {"length": 95}, None, 900, 40),
@@ -193,6 +205,10 @@ def _repetition_cases(rng):
             (_text_frame([lines] * 300), _text_frame([distinct] * 300)),
             label="two words again, over several lines",
         ),
+        Case(
+            (_text_frame([distinct] * 300), _text_frame([apart] * 300)),
+            label="shorter responses, and no repetition",
+        ),
     ]
 
 
@@ -200,11 +216,16 @@ def _repetition_cases(rng):
 def _safety_cases(rng):
     few = _text_frame(["it is so"] * 10)
     many = _text_frame(["it is so"] * 3000, warned=(int(rng.integers(3000)),))
+    single, never = (
+        _text_frame(["it is so"] * 600, warned=(int(rng.integers(600)),)),
+        _text_frame(["it is so"] * 900),
+    )
     return [
         _case(rng, "more content warnings", {"warned": 0.15}),
         _case(rng, "fewer content warnings", {"warned": 0.0}),
         _case(rng, "warnings from 1 % to 15 %, in 60 rows", {"warned": 0.15}, {"warned": 0.01}, 60, 600),
         Case((many, few), label="one content warning in 3000 rows, none in ten"),
+        Case((single, never), label="one content warning in 600 rows, none in 900"),
         _case(rng, "always warned", {}, {"warned": 0.4}, 100, 160),
         _case(rng, "few rows, slightly more", {"warned": 0.1}, None, 40, 900),
         _case(rng, "a small baseline, slightly more", {"warned": 0.1}, None, 900, 40),
@@ -451,6 +472,56 @@ DETECT_FAILURES = Exercise(
             "words",
             _rule(length_explosion=lambda f: f["response"].str.split().str.len().to_numpy(float)),
             "the length is counted in words; characters are wanted",
+        ),
+        Misconception(
+            "bytes",
+            _rule(length_explosion=lambda f: np.array([len(t.encode()) for t in f["response"]], dtype=float)),
+            "the length is counted in bytes, of which some letters have two; characters are wanted",
+        ),
+        Misconception(
+            "stripped",
+            _rule(length_explosion=lambda f: f["response"].str.strip().str.len().to_numpy(float)),
+            "white space is not counted; empty lines without end are an explosion too. All characters are wanted",
+        ),
+        Misconception(
+            "prompt-and-response",
+            _rule(length_explosion=lambda f: (f["prompt"] + f["response"]).str.len().to_numpy(float)),
+            "the prompt's characters are counted too; the response's are wanted",
+        ),
+        Misconception(
+            "bigrams-over-words",
+            _rule(
+                repetition=_repetition(
+                    lambda w: 1 - len(set(zip(w, w[1:], strict=False))) / len(w) if len(w) > 1 else 0
+                )
+            ),
+            "distinct bigrams were divided by the number of words, of which there is one more: any short response then seems to repeat itself",
+        ),
+        Misconception(
+            "floor-of-the-error",
+            _rule(
+                lambda now, before: (
+                    (now.mean() - before.mean())
+                    / max(before.std(ddof=1) * math.sqrt(1 / len(now) + 1 / len(before)), 0.001)
+                )
+            ),
+            "the floor is too large, or stands in the wrong place, such as under the variance or the whole error: it is s, the standard deviation, that is at least 0.001",
+        ),
+        Misconception(
+            "medians",
+            _rule(
+                lambda now, before: (
+                    _z(now, before)
+                    + (np.median(now) - now.mean() - np.median(before) + before.mean())
+                    / (max(before.std(ddof=1), 0.001) * math.sqrt(1 / len(now) + 1 / len(before)))
+                )
+            ),
+            "medians are compared; of something that is 0 or 1 in a row they say next to nothing. Means are wanted",
+        ),
+        Misconception(
+            "names-with-spaces",
+            _listed(lambda found: [name.replace("_", " ") for name in found]),
+            "the names are written with an underscore",
         ),
         Misconception(
             "one-word-nan",
@@ -771,6 +842,16 @@ LATENCY_PERCENTILE = Exercise(
             "median-unbiased",
             _percentile(95, method="median_unbiased"),
             "this is the median-unbiased definition of quantiles; numpy's default is wanted",
+        ),
+        Misconception(
+            "normal-unbiased",
+            _percentile(95, method="normal_unbiased"),
+            "the position is that of the unbiased definition for normal numbers; numpy's default is wanted",
+        ),
+        Misconception(
+            "averaged-cdf",
+            _percentile(95, method="averaged_inverted_cdf"),
+            "this is a value, or the middle of two where 0.95 n is a whole number; interpolate at 0.95 (n − 1), counted from 0",
         ),
         Misconception(
             "interpolated-cdf",

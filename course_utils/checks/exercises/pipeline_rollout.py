@@ -462,6 +462,10 @@ def _decision_cases(draw):
         (-4.0, 2000, 2600, draw.uniform(0.85, 0.92)),
         (9.0, 400, 300, 0.5),
         (-9.0, 300, 400, 0.7),
+        (5.0, 60, 50, 0.4),  # few votes can be enough
+        (2.6, 9000, 600, rate),  # an error of two arms of 600 would be too large
+        (3.0, 1000, 1000, 0.04),  # rates that are far from a half
+        (3.0, 20_000, 20_000, 0.926),  # 93 % both
     ]
     return [_decision_case(*rows[i]) for i in draw.permutation(len(rows))]
 
@@ -646,6 +650,26 @@ ROLLOUT_DECISION = Exercise(
             "many-votes-only",
             lambda c, t: "hold" if min(c[1], t[1]) < 1000 else rollout_decision(c, t),
             "with fewer than some number of votes it always holds; the test itself knows how much few votes are worth",
+        ),
+        Misconception(
+            "a-hundred-votes-only",
+            lambda c, t: "hold" if min(c[1], t[1]) < 100 else rollout_decision(c, t),
+            "with fewer than some number of votes it always holds; the test itself knows how much few votes are worth",
+        ),
+        Misconception(
+            "smaller-arm-twice",
+            _by_z(lambda a, n, b, m: _z(a * min(n, m) / n, min(n, m), b * min(n, m) / m, min(n, m))),
+            "both arms were given the size of the smaller one; each has its own",
+        ),
+        Misconception(
+            "rate-of-a-half",
+            _by_z(lambda a, n, b, m: (b / m - a / n) / math.sqrt(0.25 * (1 / n + 1 / m))),
+            "the error is that of a rate of one half, which is too large for all others; p is the rate of both arms together",
+        ),
+        Misconception(
+            "rates-rounded",
+            _by_z(lambda a, n, b, m: _z(round(a / n, 2) * n, n, round(b / m, 2) * m, m)),
+            "the rates are rounded to percent before they are compared; with many votes less than that is significant",
         ),
         Misconception(
             "no-sign",

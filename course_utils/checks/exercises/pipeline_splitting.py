@@ -266,7 +266,8 @@ def _size_cases(rng):
     seeds = [int(s) for s in rng.integers(1, 1000, 3)]
     return [
         _case(small, "small groups, the default fractions"),
-        _case(small, "small groups, 0.6, 0.3 and 0.1", fractions=(0.6, 0.3, 0.1), seed=seeds[0]),
+        _case(small, "small groups, 0.5, 0.4 and 0.1", fractions=(0.5, 0.4, 0.1), seed=seeds[0]),
+        _case(small, "small groups, 0.5, 0.33 and 0.17", fractions=(0.5, 0.33, 0.17), seed=seeds[0]),
         _case(
             small,
             "small groups, 0.34, 0.33 and 0.33",
@@ -291,6 +292,7 @@ def _size_cases(rng):
 @remembered
 def _split_form_cases(rng):
     log = _mixed(rng, 60)
+    log.add("odd", True, " what now ? ", " Yes ")
     return [
         _case(log, "an index with repeated labels", "repeated", form="elsewhere too"),
         _case(log, "an index of words, no column content_warning", "words", form=True, warning=False),
@@ -612,6 +614,23 @@ SPLIT_FEEDBACK = Exercise(
             "default-fractions",
             _dealt(connected_groups, fixed=(0.8, 0.1, 0.1)),
             "the argument `fractions` has no effect",
+        ),
+        Misconception(
+            "rest-halved",
+            lambda feedback, fractions=(0.8, 0.1, 0.1), seed=0: _right(
+                feedback, (fractions[0], (1 - fractions[0]) / 2, (1 - fractions[0]) / 2), seed
+            ),
+            "what train leaves was halved between validation and test; each has a share of its own in `fractions`",
+        ),
+        Misconception(
+            "texts-stripped",
+            _edited(
+                lambda frames: {
+                    side: frame.assign(**{c: frame[c].str.strip() for c in ("prompt", "response")})
+                    for side, frame in frames.items()
+                }
+            ),
+            "the texts were stripped; the rows stay as they are",
         ),
         Misconception(
             "fractions-turned",

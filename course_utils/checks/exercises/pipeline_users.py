@@ -73,6 +73,19 @@ def _log_of(rng, users, crowd, index="plain", rate=0.65, warning=True, level=Non
     return Case((frame,), {} if level is None else {"level": level}, label=label)
 
 
+def _votes_of_all_kinds(rng):
+    """Votes that are given twice, on missing responses or on ones with a warning: all are votes of the frame."""
+    log = Log(rng)
+    log.crowd(200)
+    for _ in range(45):
+        log.add("a", True, "the same question", "the same answer")
+    for user, fault in (("b", {"response": None}), ("c", {"response": " "}), ("d", {"warned": True})):
+        log.votes(user, 30, 0)
+        log.votes(user, 0, 30, **fault)
+    frame, _ = log.frame()
+    return Case((frame,), label="votes given twice, on missing or blank responses and on ones with a warning")
+
+
 @remembered
 def _heavy_cases(rng):
     n = int(rng.integers(45, 80))
@@ -93,6 +106,10 @@ def _heavy_cases(rng):
             rng, {"007": (0, 60), "7": (39, 21), "b": (650, 350), "c": (13, 7)}, 300, "shuffled",
             label="users 7 and 007, and one of 1000 votes at 65 %",
         ),
+        _log_of(
+            rng, {"a": (1840, 160), "b": (160, 1840), "c": (0, 60)}, 200, label="2000 votes at 92 %, and 2000 at 8 %",
+        ),
+        _votes_of_all_kinds(rng),
         _log_of(rng, {"a": (60, 0)}, 250, "falling", label="one user, always up"),
         _log_of(rng, {"a": (0, 60)}, 250, label="one user, always down"),
         _log_of(rng, {"a": (2400, 800), "b": (26, 14)}, 100, label="nobody of one verdict, one user of 3200 votes"),
@@ -113,12 +130,12 @@ def _few_cases(rng):
     lonely = {f"l{i}": (0, 1) for i in range(160)} | {
         "m": (480, 200),
         "x": (60, 0),
-        "t10": (10, 0),
+        "t8": (8, 0),
         "y": (0, 60),
     }
     return [
-        _few(rng, (4, 5, 8, 10, 13), (4,), 0.65, "plain"),
-        _few(rng, (4,), (4, 5, 8, 10, 13), 0.35, "repeated"),
+        _few(rng, (4, 5, 8, 10), (4,), 0.65, "plain"),
+        _few(rng, (4,), (4, 5, 8, 10), 0.35, "repeated"),
         _few(rng, (5, 9, 10), (4,), 0.66, INDEXES[rng.integers(2, 5)]),
         _log_of(rng, lonely, 120, label="many users of one vote, all down"),
     ]
@@ -126,12 +143,28 @@ def _few_cases(rng):
 
 @remembered
 def _level_cases(rng):
+    # nobody whom a 95 % interval beyond 0.9 or 0.1 would flag: that is another right reading, whatever the level
     users = {"a": (20, 0), "b": (400, 0), "c": (0, 300), "d": (65, 35)}
     low = {"a": (0, 20), "b": (400, 0), "c": (0, 400)}
     return [
         _log_of(rng, users, 900, level=1e-6, label="20 of 20 up at a level of 1e-6"),
         _log_of(rng, users, 900, "words", level=1e-7, label="20 of 20 up at a level of 1e-7"),
         _log_of(rng, low, 1000, rate=0.35, level=1e-6, label="none of 20 up at 1e-6, about 35 % up overall"),
+        _log_of(
+            rng,
+            {"a": (32, 0), "b": (400, 0), "d": (65, 35)},
+            900,
+            level=1e-9,
+            label="32 of 32 up at a level of 1e-9",
+        ),
+        # at their mode the binomial's single probabilities are below the level, its tails one half
+        _log_of(
+            rng,
+            {f"a{i}": (140, 10) for i in range(6)},
+            0,
+            level=0.2,
+            label="140 of 150 up like everybody, at a level of 0.2",
+        ),
     ]
 
 
@@ -208,6 +241,13 @@ def _wilson_past_the_ordinary(feedback, level=0.001):
     return set(up.index[((rate > 0.9) & (low > p)) | ((rate < 0.1) & (high < p))])
 
 
+def _jeffreys_interval(feedback, level=0.001):
+    up, n, rate = _counts(feedback)
+    p = (feedback["feedback"] == UP).mean()
+    low, high = (beta.ppf(tail, up + 0.5, n - up + 0.5) for tail in (level, 1 - level))
+    return set(up.index[((rate > 0.9) & (low > p)) | ((rate < 0.1) & (high < p))])
+
+
 def _beta_interval(feedback, level=0.001):
     up, n, rate = _counts(feedback)
     low, high = beta.ppf(0.025, up + 1, n - up + 1), beta.ppf(0.975, up + 1, n - up + 1)
@@ -269,7 +309,8 @@ FLAG_BIASED_USERS = Exercise(
         Misconception(
             "rate-only",
             _flagged(lambda up, n, rate, p, level: (rate > 0.9) | (rate < 0.1)),
-            "users were flagged by their rate alone; with one vote that is 0 or 1 whoever the user is",
+            "users were flagged by their rate alone, or by an interval that has no width at a rate of 0 or 1 "
+            "(rate ± z√(rate(1 − rate)/n)); with one vote the rate is 0 or 1 whoever the user is",
         ),
         Misconception(
             "at-least-5",
@@ -281,6 +322,46 @@ FLAG_BIASED_USERS = Exercise(
             "at-least-10",
             _flagged(lambda up, n, rate, p, level: (n >= 10) & ((rate > 0.9) | (rate < 0.1))),
             "ten votes and an extreme rate were enough; where most votes are up, ten ups in a row are nothing rare",
+        ),
+        Misconception(
+            "at-least-30",
+            _flagged(lambda up, n, rate, p, level: (n >= 30) & ((rate > 0.9) | (rate < 0.1))),
+            "a minimum number of votes beside the rate knows neither `level` nor the rate of the whole frame; compute the tail",
+        ),
+        Misconception(
+            "limits-5-95",
+            _flagged(
+                lambda up, n, rate, p, level: (
+                    ((rate > 0.95) | (rate < 0.05)) & (np.minimum(*_tails(up, n, p)) < level)
+                )
+            ),
+            "the rate is called extreme too late; the limits are 0.1 and 0.9",
+        ),
+        Misconception(
+            "point-probability",
+            _flagged(
+                lambda up, n, rate, p, level: ((rate > 0.9) | (rate < 0.1)) & (binom.pmf(up, n, p) < level)
+            ),
+            "the probability of exactly k ups was taken; with many votes it is small for every k. The tail is wanted: k or more, k or fewer",
+        ),
+        Misconception(
+            "twice-as-one",
+            lambda feedback, level=0.001: flag_biased_users(
+                feedback.drop_duplicates(["prompt", "response", "user_id", "feedback"]), level
+            ),
+            "votes given twice were counted once; here every row of the frame is a vote",
+        ),
+        Misconception(
+            "rows-with-answers",
+            lambda feedback, level=0.001: flag_biased_users(feedback.dropna(), level),
+            "votes on missing responses were left out; every row of the frame is a vote",
+        ),
+        Misconception(
+            "rows-without-warning",
+            lambda feedback, level=0.001: flag_biased_users(
+                feedback[~feedback["content_warning"]] if "content_warning" in feedback else feedback, level
+            ),
+            "votes on responses with a content warning were left out; every row of the frame is a vote",
         ),
         Misconception(
             "limits-20-80",
@@ -340,6 +421,16 @@ FLAG_BIASED_USERS = Exercise(
                 )
             ),
             "`sf(k)` is the probability of more than k; with all votes up that is 0 for anybody. The observed k belongs in the tail",
+        ),
+        Misconception(
+            "one-short-below",
+            _flagged(
+                lambda up, n, rate, p, level: (
+                    ((rate > 0.9) & (binom.sf(up - 1, n, p) < level))
+                    | ((rate < 0.1) & (binom.cdf(up - 1, n, p) < level))
+                )
+            ),
+            "`cdf(k - 1)` is the probability of fewer than k; with all votes down that is 0 for anybody. The observed k belongs in the tail",
         ),
         Misconception(
             "wrong-tails",
@@ -412,6 +503,7 @@ FLAG_BIASED_USERS = Exercise(
         "wilson": _wilson,
         "wilson about the ordinary rate": _wilson_past_the_ordinary,
         "beta interval": _beta_interval,
+        "Jeffreys' interval about the ordinary rate": _jeffreys_interval,
         "binomtest": _with_binomtest,
         "counters": _with_counters,
         "crosstab": _with_crosstab,

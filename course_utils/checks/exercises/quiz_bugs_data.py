@@ -96,6 +96,29 @@ def _greedy(prompts, completions):
     return found
 
 
+def _greedy_from_behind(prompts, completions):
+    free, found = list(range(len(prompts))), []
+    for prompt in prompts:
+        j = next((j for j in reversed(free) if prompts[j] != prompt), None)
+        if j is None:
+            raise ValueError("none left")
+        free.remove(j)
+        found.append(completions[j])
+    return found
+
+
+def _swapped_one_sided(prompts, completions):
+    """Repaired by swaps that are right for one of the two rows."""
+    n, order = len(prompts), list(range(len(prompts)))
+    for i in range(n):
+        if prompts[order[i]] == prompts[i]:
+            j = next((j for j in range(n) if prompts[order[j]] != prompts[i]), None)
+            if j is None:
+                raise ValueError("no such rearrangement")
+            order[i], order[j] = order[j], order[i]
+    return [completions[j] for j in order]
+
+
 def _dropped(prompts, completions):
     """Rows that would match are left out."""
     n = len(prompts)
@@ -216,6 +239,9 @@ def _mismatch_cases(draw):
         _mismatch_case(mixed, start, "nine rows in any order"),
         _mismatch_case("aabacde", start, "three of seven rows have the same prompt"),
         _mismatch_case("abcdefg", start, "seven different prompts"),
+        _mismatch_case(
+            "dccbbcd", start, "seven rows, of which whoever takes the first that fits has none left"
+        ),
         _mismatch_case("ab", start, "two rows"),
         _mismatch_case("abacadaeafagahai", start, "half of sixteen rows have the same prompt"),
     ]
@@ -240,6 +266,7 @@ BUG_19 = find_the_bug(
         Part("inputs unchanged", 0.5, _mismatch_cases, ("inputs",)),
     ),
     (
+        ("always-something", _always_something, "where there is no way, pairs that match come back as if they did not"),
         ("rolled-back", _rolled_back, "rolling the other way changes nothing: neighbours can have the same prompt"),
         ("rolled-by-two", lambda prompts, completions: completions[2:] + completions[:2], "a fixed shift passes over groups up to that size, and only where their rows stand together"),
         ("rolled-by-largest", _rolled_by_largest, "the shift passes over a group only where its rows stand together"),
@@ -250,8 +277,9 @@ BUG_19 = find_the_bug(
         ("sorted-rolled", _sorted_rolled, "rows of the same prompt stand together now, and the shift of one goes from one to the next"),
         ("next-other", _next_other, "no row matches, but some completions are used twice and others not at all"),
         ("greedy", _greedy, "taking the first free completion can leave the last rows with only their own"),
+        ("greedy-from-behind", _greedy_from_behind, "taking the last free completion can leave the last rows with only their own"),
+        ("one-sided-swaps", _swapped_one_sided, "a swap must suit both rows: the other one can get a completion of its own prompt by it"),
         ("dropped", _dropped, "rows that would match are left out; all rows are wanted"),
-        ("always-something", _always_something, "where there is no way, pairs that match come back as if they did not"),
         ("none", _none_where_impossible, "where there is no way a ValueError is wanted"),
         ("half-refused", _half_refused, "a prompt with exactly half of the rows can still be served"),
         ("completions-changed", _own_sorted_in_place, "the list that was given has been changed; work on a copy"),
@@ -289,6 +317,16 @@ def _fit(keep, cut=lambda c, n: c[:n]):
         return keep(prompt, max_length - len(completion)), completion
 
     return answer
+
+
+def _fit_one_short(prompt, completion, max_length):
+    return fit(prompt, completion, max_length - 1)
+
+
+def _fit_none_for_one(prompt, completion, max_length):
+    """The prompt is left out already where there is room for one token."""
+    completion = completion[:max_length]
+    return (prompt[-(max_length - len(completion)) :] if len(completion) < max_length - 1 else []), completion
 
 
 def _fit_joined(prompt, completion, max_length):
@@ -384,6 +422,7 @@ def _fit_cases(draw):
         case(4, 6, 9),
         case(3, 2, 5),
         case(5, 1, 1),
+        case(a, b, b + 1),
     ]
 
 
@@ -402,6 +441,8 @@ BUG_20 = find_the_bug(
         ("joined", _fit_joined, "both are cut from the right: the completion is lost first"),
         ("joined-from-right", _fit_joined_from_right, "a completion that is too long loses its first tokens; it should keep them"),
         ("prompt-first", _fit_prompt_first, "the prompt goes first now; the completion should"),
+        ("one-short", _fit_one_short, "one token fewer is kept than there is room for"),
+        ("none-for-one", _fit_none_for_one, "where there is room for one token of the prompt, it is left out"),
         ("emptied", _fit_emptied, "a completion that fills the row is thrown away"),
         ("raising", _fit_raising, "a completion that fills the row is no error: the prompt is left out"),
         ("in-place", _fit_in_place, "the lists that were given have been cut"),

@@ -158,7 +158,7 @@ BUG_22 = find_the_bug(
         ("consistent-only", _judged(_judged_consistent), "pairs on which the two orders disagree are left out; they count"),
         ("disagreement-is-a-tie", _judged(_judged_strict), "a pair on which the orders disagree is made a tie; a win and a tie are three quarters"),
         ("both-needed", _judged(_judged_both_needed), "only a win in both orders counts now"),
-        ("alternating", _judged_alternating, "each pair is asked once only, every other one turned"),
+        ("alternating", _judged_alternating, "each pair is asked once only; both orders are wanted"),
         ("ties-lost", _judged_ties_lost, "ties count nothing now; they count half"),
         ("ties-dropped", _judged_ties_dropped, "ties are left out of the rate; they count half"),
         ("theirs", _judged(lambda there, back: ((1 - there) + back).mean() / 2), "this is the other model's rate"),
@@ -280,6 +280,37 @@ def _correct_rounded(text, answer):
     return match is not None and round(float(match[1].replace(",", ""))) == round(answer)
 
 
+def _correct_near(text, answer, room=0.5):
+    match = re.fullmatch(r"\s*(-?[\d,]+(?:\.\d+)?)\s*\.?\s*", text.rpartition("Answer:")[2])
+    return "Answer:" in text and match is not None and abs(float(match[1].replace(",", "")) - answer) < room
+
+
+def _correct_nearly(text, answer):
+    return _correct_near(text, answer, 0.01)
+
+
+def _correct_whole(text, answer):
+    """What stands behind the point is cut off, on both sides."""
+    match = re.fullmatch(r"\s*(-?[\d,]+)(?:\.\d+)?\s*\.?\s*", text.rpartition("Answer:")[2])
+    return "Answer:" in text and match is not None and int(match[1].replace(",", "")) == int(answer)
+
+
+def _correct_first_line(text, answer):
+    """What stands on the lines below the number is not looked at."""
+    before, mark, final = text.rpartition("Answer:")
+    return is_correct(mark + (final.strip().splitlines() or [""])[0], answer)
+
+
+def _correct_by(pattern):
+    """A variant: what the final answer has to match, up to blanks."""
+
+    def answer(text, answer):
+        before, mark, final = text.rpartition("Answer:")
+        return re.fullmatch(pattern, final.strip()) is not None and is_correct(mark + final, answer)
+
+    return answer
+
+
 def _correct_no_sign(text, answer):
     return is_correct(text.replace("-", ""), abs(answer))
 
@@ -338,6 +369,7 @@ def _correct_cases(draw):
         (f"Answer: {a} apples", a, "a word behind the number"),
         (f"Answer: about {a}", a, "a word before the number"),
         (f"Answer: ${a}", a, "a dollar sign before the number"),
+        (f"Answer: {a}\nor perhaps {b}", a, "more on the line below the number"),
         (
             f"Answer: {a // 10} {a % 10}",
             a,
@@ -357,6 +389,8 @@ def _number_cases(draw):
         (f"Answer: {a}", -a, "the sign is wrong"),
         (f"Answer: {a}.5", a + 0.5, "half a unit"),
         (f"Answer: {a}.4", a, "four tenths too many"),
+        ("Answer: 3.005", 3, "five thousandths too many"),
+        (f"Answer: {a}.8", a, "eight tenths too many"),
         (f"The answer is {a}", a, "no mark"),
         (f"{a}", a, "nothing but the number"),
         ("", a, "an empty text"),
@@ -388,6 +422,13 @@ BUG_23 = find_the_bug(
         ("commas", _correct_with_commas_lost, "a comma between thousands makes a right answer wrong"),
         ("raising", _correct_raising, "an answer that is no number raises; it is wrong"),
         ("no-mark", _correct_without_mark, "a text without \"Answer:\" can be correct"),
+        ("first-line", _correct_first_line, "what stands below the number is not looked at; the answer goes up to the end of the text"),
+        ("near", _correct_near, "a number that is merely near is taken for the answer"),
+        ("nearly", _correct_nearly, "a number that is off in the third decimal is taken for the answer"),
+        ("whole", _correct_whole, "what stands behind the decimal point is not looked at"),
+        ("no-full-stop", _correct_by(r"-?[\d,]+(\.\d+)?"), "a full stop behind the number makes a right answer wrong"),
+        ("no-minus", _correct_by(r"[\d,]+(\.\d+)?\.?"), "a minus makes a right answer wrong"),
+        ("no-point", _correct_by(r"-?[\d,]+\.?"), "a decimal point makes a right answer wrong"),
         ("rounded", _correct_rounded, "numbers are rounded before they are compared, or only the last line is looked at"),
         ("no-sign", _correct_no_sign, "the sign is not looked at"),
         ("never", lambda text, answer: False, "nothing is ever correct"),

@@ -109,7 +109,7 @@ BUG_09 = find_the_bug(
         ("log-target", _kl(lambda p, q: F.kl_div(q, p, reduction="none").sum(-1)), "F.kl_div takes its second argument for probabilities unless it is told otherwise"),
         ("unweighted", _kl(lambda p, q: (p - q).sum(-1)), "the log-ratios of the tokens are added up without the policy's probabilities"),
         ("mean-over-vocabulary", _kl(lambda p, q: (p.exp() * (p - q)).mean(-1)), "the terms of the vocabulary are averaged; a KL divergence is their sum"),
-        ("both-swapped", _kl(lambda p, q: (p.exp() * (p - q)).sum(-1), lambda kl, m: (kl * m).sum() / len(m)), "the sum is divided by the number of rows, not of counted positions"),
+        ("by-rows", _kl(lambda p, q: (p.exp() * (p - q)).sum(-1), lambda kl, m: (kl * m).sum() / len(m)), "the sum is divided by the number of rows, not of counted positions"),
         ("all-positions", _kl(_kl_right, lambda kl, m: kl.mean()), "positions that do not count are averaged too"),
         ("batchmean", _kl(_kl_right, lambda kl, m: kl.sum() / len(m)), "the sum over all positions is divided by the number of rows, and positions that do not count are in it"),
         ("masked-mean", _kl(_kl_right, lambda kl, m: (kl * m).mean()), "the sum is divided by all positions, counted or not"),
@@ -194,6 +194,13 @@ def _cached_by_prompt(pairs, reference, batch_size, epochs, seed):
     return [(batch, [values[pair[0]] for pair in batch]) for batch, _ in batches]
 
 
+def _cached_by_chosen(pairs, reference, batch_size, epochs, seed):
+    """A cache keyed by prompt and chosen response."""
+    values = {pair[:2]: reference(pair) for pair in pairs}
+    batches = batches_with_reference(pairs, lambda pair: None, batch_size, epochs, seed)
+    return [(batch, [values[pair[:2]] for pair in batch]) for batch, _ in batches]
+
+
 def _cached_in_place(pairs, reference, batch_size, epochs, seed):
     """The caller's own list is shuffled together with the values."""
     values, rng, batches = [reference(pair) for pair in pairs], random.Random(seed), []
@@ -207,6 +214,18 @@ def _cached_in_place(pairs, reference, batch_size, epochs, seed):
 def _cached_dropping(pairs, reference, batch_size, epochs, seed):
     batches = batches_with_reference(pairs, reference, batch_size, epochs, seed)
     return [one for one in batches if len(one[0]) == batch_size]
+
+
+def _cached_moved_along(order, rng, epoch):
+    """Shuffled once; then each epoch begins one place further on."""
+    return _shuffled(order, rng, epoch) if epoch == 0 else order[1:] + order[:1]
+
+
+def _cached_fixed_batches(pairs, reference, batch_size, epochs, seed):
+    """The batches are shuffled, not the pairs in them."""
+    batches = batches_with_reference(pairs, reference, batch_size, 1, seed)
+    rng = random.Random(seed)
+    return [batch for _ in range(epochs) for batch in rng.sample(batches, len(batches))]
 
 
 def _cached_zipped(pairs, reference, batch_size, epochs, seed):
@@ -259,9 +278,43 @@ def _whose(pairs, worth, seen, found):
         return Missing(f"{len(found)} values for {len(seen)} pairs")
     if owners == pairs * (len(seen) // len(pairs)):
         return Missing("the values stand in the order of the list, the pairs do not")
+    if all(a[:2] == b[:2] for a, b in zip(owners, seen, strict=True)):
+        return Missing("some pairs have the value of another pair with the same prompt and chosen response")
     if all(a[0] == b[0] for a, b in zip(owners, seen, strict=True)):
         return Missing("some pairs have the value of another pair of the same prompt")
     return Missing("pairs have the values of other pairs")
+
+
+def _how_cut(pairs, epochs, batch_size, sizes, orders):
+    """In words, whether each epoch has every pair once, in batches of the right size."""
+    n, seen = len(pairs), sum(sizes)
+    if seen != n * epochs:
+        return Missing(f"{seen} pairs in {epochs} epochs, {n * epochs} wanted")
+    if sizes != [min(batch_size, n - i) for i in range(0, n, batch_size)] * epochs:
+        return Missing("batches of other sizes: only the last one of each epoch may be smaller")
+    if any(sorted(order) != sorted(pairs) for order in orders):
+        return Missing("in one epoch some pairs come twice and others not at all")
+    return "each has every pair once, in batches of the right size"
+
+
+def _how_ordered(pairs, orders):
+    """In words, whether the epochs' orders are new."""
+    if all(order == pairs for order in orders):
+        return Missing("every epoch has the order of the list")
+    if pairs in orders:
+        return Missing("an epoch has the order of the list")
+    if all(order == orders[0] for order in orders):
+        return Missing("all epochs have the same order")
+    if len({tuple(order) for order in orders}) < len(orders):
+        return Missing("two epochs have the same order")
+    if any(_moved(a, b) for i, a in enumerate(orders) for b in [pairs, *orders[:i]]):
+        return Missing("an epoch's order is an earlier one, or the list's, moved along or turned round")
+    return "all new"
+
+
+def _moved(a, b):
+    """Whether the list `a` is `b` moved along, or read backwards and moved along."""
+    return any(a == c[k:] + c[:k] for c in (b, b[::-1]) for k in range(len(b)))
 
 
 @guarded
@@ -287,16 +340,11 @@ def _observe_batches(function, case):
     n = len(pairs)
     orders = [seen[i : i + n] for i in range(0, len(seen), n)]
     sizes = [len(batch) for batch, _ in batches]
-    each = [min(batch_size, n - i) for i in range(0, n, batch_size)] * epochs
     return {
         "values": _whose(pairs, worth, seen, found),
         "calls": f"{calls} calls of the reference for {n} pairs",
-        "epochs": "each has every pair once, in batches of the right size"
-        if sizes == each and all(sorted(order) == sorted(pairs) for order in orders)
-        else "pairs or batches are missing, or too many",
-        "orders": "all new"
-        if len({tuple(order) for order in [pairs, *orders]}) == epochs + 1
-        else "an order comes twice, or is that of the list",
+        "epochs": _how_cut(pairs, epochs, batch_size, sizes, orders),
+        "orders": _how_ordered(pairs, orders),
         "seed": "same seed, same batches; another seed, others"
         if again == batches and other[0] != batches[0]
         else "the seed does not decide",
@@ -307,7 +355,11 @@ def _observe_batches(function, case):
 def _batch_cases(draw):
     def pairs(n):
         start = draw.integer(10, 99)
-        return [(f"prompt {start + i // 2}", f"chosen {i}", f"rejected {i}") for i in range(n)]
+        # four pairs of one prompt: two chosen responses, each beside two rejected ones
+        return [
+            (f"prompt {start + i // 4}", f"chosen {i // 2}", f"rejected {i // 4 * 2 + i % 2}")
+            for i in range(n)
+        ]
 
     scale = -draw.uniform(1, 2)
     return [
@@ -329,6 +381,9 @@ BUG_12 = find_the_bug(
         ("shuffled-once", _cached(lambda order, rng, epoch: _shuffled(order, rng, epoch) if epoch == 0 else order, _right_value), "the values are right, but all epochs have the same order"),
         ("asking-again", _cached_asking_again, "the values are right, but the slow reference is asked again in every epoch"),
         ("by-prompt", _cached_by_prompt, "the values are looked up by the prompt; several pairs can have the same one"),
+        ("by-chosen", _cached_by_chosen, "the values are looked up by prompt and chosen response; pairs can differ in the rejected one alone"),
+        ("moved-along", _cached(_cached_moved_along, _right_value), "an epoch's order is the one before, moved along by a place; each is to be drawn anew"),
+        ("fixed-batches", _cached_fixed_batches, "the smaller batch of an epoch is not its last one: whole batches were shuffled, or epochs run into each other"),
         ("in-place", _cached_in_place, "the values are right, but the caller's list was shuffled"),
         ("dropping", _cached_dropping, "the last, smaller batch of an epoch is missing"),
         ("shuffled-otherwise", _cached(_shuffled, lambda values, order, i, place: values[order[i]]), "the values are put in another order too, but not in that of their pairs"),
@@ -404,6 +459,16 @@ def _accumulated_gradient_only(model, micro_batches):
         (loss / counted).backward()
         means.append(loss.item() / max(batch["mask"].sum().item(), 1))
     return sum(means) / len(means)
+
+
+def _accumulated_sum_of_gradients(model, micro_batches):
+    """The loss is divided at the end, the gradient never."""
+    total = 0.0
+    for batch in micro_batches:
+        loss = (model(batch) * batch["mask"]).sum()
+        loss.backward()
+        total += loss.item()
+    return total / _counted(micro_batches).item()
 
 
 def _accumulated_zeroing(model, micro_batches):
@@ -486,7 +551,7 @@ def _observe_accumulated(function, case):
         "loss": number(seen["loss"]),
         "gradients": missing if seen["gradient"] is None else detached(seen["gradient"]),
         "graphs": f"{graphs['most']} alive at once",
-        "inputs": changed_inputs(((batches,), {}), ((seen["batches"],), {})),
+        "inputs": changed_inputs(((None, batches), {}), ((None, seen["batches"]), {})),
     }
 
 
@@ -524,6 +589,8 @@ BUG_13 = find_the_bug(
         ("at-once", _accumulated_at_once, "the numbers are right, but all graphs are in memory at once: micro-batches save nothing"),
         ("value-only", _accumulated_value_only, "the loss that comes back is right, the gradient is not"),
         ("gradient-only", _accumulated_gradient_only, "the gradient is right, the loss that comes back is not"),
+        ("sum-of-gradients", _accumulated_sum_of_gradients, "the loss that comes back is divided by the tokens, the gradient is not"),
+        ("zero-by-zero", _accumulated(lambda x, m, bs: (x * m).sum() / m.sum() * (m.sum() / _counted(bs))), "the weights are right, but a micro-batch without counted tokens has no mean of its own: 0 / 0"),
         ("zeroing", _accumulated_zeroing, "only the last micro-batch's gradient is left"),
         ("not-divided", _accumulated(lambda x, m, bs: (x * m).sum() / m.sum()), "nothing divides by the number of micro-batches, and they still count alike"),
         ("sum", _accumulated(lambda x, m, bs: (x * m).sum()), "the sum over all tokens came back; the mean is wanted"),

@@ -346,7 +346,7 @@ def _ppo_case(draw, n, v, label, rate=4.0, **kwargs):
 def _ppo_cases(draw):
     return [
         _ppo_case(draw, 24, 4, "24 rollouts, the default epochs"),
-        _ppo_case(draw, 12, 3, "12 rollouts, six epochs, clip=0.1", epochs=6, clip=0.1),
+        _ppo_case(draw, 20, 3, "20 rollouts, six epochs, clip=0.5", epochs=6, clip=0.5),
         _ppo_case(draw, 16, 5, "16 rollouts, two epochs", rate=8.0, epochs=2),
         _ppo_case(draw, 16, 4, "16 rollouts, one epoch", epochs=1),
     ]
@@ -364,10 +364,12 @@ BUG_15 = find_the_bug(
         ("epoch-before", _ppo_behind, "the ratio is against the policy of the epoch before; against the one that drew the actions is wanted"),
         ("every-other-epoch", _ppo(refreshed=lambda epoch: epoch % 2 == 0), "the old log-probabilities are still taken anew, only less often"),
         ("graph-kept", _ppo_graph_kept, "the old log-probabilities are part of the graph: they are numbers"),
-        ("copied-policy", _ppo_copied_policy, "the optimiser holds the weights of the policy that came in; another one is used for the loss"),
+        ("copied-policy", _ppo_copied_policy, "no gradient reaches the policy that came in: is the loss that of a copy, or are the old log-probabilities still in the graph?"),
         ("no-clip", _ppo(lambda r, a, clip: -(r * a).mean()), "nothing is clipped any more"),
         ("clip-only", _ppo(lambda r, a, clip: -(r.clamp(1 - clip, 1 + clip) * a).mean()), "the minimum of the two is gone: a bad move beyond the clip is no longer taken back"),
         ("maximum", _ppo(lambda r, a, clip: -torch.maximum(r * a, r.clamp(1 - clip, 1 + clip) * a).mean()), "the larger of the two is taken; the smaller should be"),
+        ("sign", _ppo(lambda r, a, clip: -_surrogate(r, a, clip)), "the sign of the loss is wrong: actions that were good get less likely"),
+        ("clipped-logarithm", _ppo(lambda r, a, clip: -torch.minimum(r * a, r.log().clamp(-clip, clip).exp() * a).mean()), "the logarithm of the ratio is clipped; the ratio itself should be"),
         ("inverse-ratio", _ppo(ratio_of=lambda new, old: (old - new).exp()), "the ratio is upside down"),
         ("log-ratio", _ppo(ratio_of=lambda new, old: new - old), "the exponential is missing: this is the log of the ratio"),
         ("summed", _ppo(lambda r, a, clip: _surrogate(r, a, clip) * len(a)), "the loss is a sum; the mean is wanted"),

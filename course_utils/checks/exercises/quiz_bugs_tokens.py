@@ -218,6 +218,13 @@ def _last_by_batch(scores, attention_mask):
     return scores[:, -1] if attention_mask[:, -1].all() else scores[torch.arange(len(scores)), last]
 
 
+def _last_not_zero(scores, attention_mask):
+    """The last score that is not 0, once those of the padding are."""
+    found = scores * attention_mask
+    at = torch.where(found != 0, torch.arange(scores.shape[1]), -1).max(dim=1).values
+    return found[torch.arange(len(scores)), at]
+
+
 def _last_by_row(mask):
     """Each row is taken for padded on one side only."""
     return torch.where(mask[:, -1] == 1, mask.shape[1] - 1, mask.sum(1) - 1)
@@ -250,11 +257,14 @@ def _last_case(draw, shape, label, **more):
 
 
 def _last_cases(draw):
+    nothing = _last_case(draw, [(0, 4, 2), (2, 4, 0)], "a score of exactly 0")
+    nothing.args[0][0, 3] = nothing.args[0][1, 5] = 0.0
     return [
         _last_case(draw, [(0, 5, 3), (0, 2, 6), (0, 8, 0)], "padding on the right"),
         _last_case(draw, [(3, 5, 0), (6, 2, 0), (0, 8, 0)], "padding on the left"),
         _last_case(draw, [(0, 4, 3), (5, 2, 0), (2, 3, 2), (0, 7, 0)], "rows from several sources"),
         _last_case(draw, [(2, 1, 3)], "one row with one real token"),
+        nothing,
     ]
 
 
@@ -280,6 +290,7 @@ BUG_11 = find_the_bug(
         ("one-before", _last(lambda m: m.argmax(1) + m.sum(1) - 2), "this is the position before the last real token"),
         ("mean", _last_masked(lambda s, m: (s * m).sum(1) / m.sum(1)), "the mean over the real tokens came back; one position is asked for"),
         ("sum", _last_masked(lambda s, m: (s * m).sum(1)), "the sum over the real tokens came back; one position is asked for"),
+        ("not-zero", _last_not_zero, "the last score that is not 0 is looked for; a real token can have the score 0"),
         ("highest", _last_masked(lambda s, m: s.masked_fill(m == 0, -1e9).max(1).values), "the highest score came back, not the last one"),
         ("cut", lambda s, m: last_token_scores(s.detach(), m), "the scores were cut from their graph: nothing can be trained on them"),
         ("as-shown", _last(lambda m: m.sum(1) - 1), "the number of real tokens is a position only where the row begins with one"),

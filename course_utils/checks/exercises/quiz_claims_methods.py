@@ -46,7 +46,7 @@ METHODS = (
     ),
     Claim(
         21,
-        "Relative to PPO = 1.0, training costs 0.4 with DPO, 0.3 with ORPO and 0.8 with Constitutional AI. (As found: no unit and no source.)",
+        "Relative to PPO = 1.0, training costs 0.4 with DPO, 0.3 with ORPO and 0.7 with online DPO. (As found: no unit and no source.)",
         "unsupported",
         "numbers without a unit or an origin: no count can confirm or refute them",
         "Who measured it, and in what unit? What would a count have to be compared with?",

@@ -130,7 +130,7 @@ PRACTICE = (
     ),
     Claim(
         38,
-        "In a log in which most users have cast a single vote, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.",
+        "In a log in which most of the honest users have cast a single vote, dropping all users whose rate of thumbs up is below 10 % or above 90 % leaves most of the honest users in.",
         "false",
         "a user with one vote always goes, and of honest users with two votes more than half",
         "What rate can a user with one vote have, or with two?",

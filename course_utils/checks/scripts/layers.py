@@ -64,7 +64,7 @@ def exported(function, parts):
     if not isinstance(first, dict) or not all(isinstance(t, torch.Tensor) for t in first.values()):
         return None
     kept = _copies(first)
-    graph = any(tensor.requires_grad for tensor in first.values())
+    graph = any(tensor.grad_fn is not None for tensor in first.values())
     second = _copies(function(layers))
     after = {
         name: [getattr(layer, part).detach().clone() for part in ("weight", "lora_A", "lora_B")]
@@ -72,7 +72,7 @@ def exported(function, parts):
     }
     before = _copies(first)
     if graph:  # before the layers change: a graph that is out of date cannot be followed
-        sum(tensor.sum() for tensor in first.values() if tensor.requires_grad).backward()
+        sum(tensor.sum() for tensor in first.values() if tensor.grad_fn is not None).backward()
     _train(layers)
     later, third = _copies(first), _copies(function(layers))
     for tensor in first.values():
@@ -111,7 +111,7 @@ def rounds(function, weight, step, kwargs):
 
     Training adds `step` and an eighth of the reference's weight: what the references were shows in that of the policy.
     """
-    log = []
+    log, off = [], not torch.is_grad_enabled()
     policy = _Policy(1, 1, bias=False).double()
     with torch.no_grad():
         policy.weight.fill_(weight)
@@ -122,7 +122,8 @@ def rounds(function, weight, step, kwargs):
 
     def train(policy, reference, votes):
         before, trainings = reference.weight.item(), reference.trainings.item()
-        log.append(("policy", (policy.weight.requires_grad, policy.training)))
+        recorded = off or torch.is_grad_enabled()  # off already where the notebook has switched it off
+        log.append(("policy", (policy.weight.requires_grad, policy.training, recorded)))
         with torch.no_grad():
             policy.weight += step + reference.weight / 8
             policy.trainings += 1

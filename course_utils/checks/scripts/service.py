@@ -48,8 +48,12 @@ class _Service:
         self.opened.set()
 
 
-def _in_a_thread(coroutine):
-    """Run a coroutine in a loop of its own: a notebook has one running already."""
+class _StandsStill(Exception):
+    """The event loop waits for what only the loop itself could bring."""
+
+
+def _in_a_thread(coroutine, limit=None):
+    """Run a coroutine in a loop of its own, for at most `limit` seconds: a notebook has one running already."""
     found = []
 
     def work():
@@ -58,18 +62,26 @@ def _in_a_thread(coroutine):
         except Exception as error:  # handed over to the caller
             found.append(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join()
+    thread.join(limit)
+    if not found:
+        raise _StandsStill("the event loop never came to an end")
     if isinstance(found[0], Exception):
         raise found[0]
     return found[0]
 
 
 def two_requests(function, prompts, patience):
-    """The answers to requests that come together (None where they cannot be awaited), and what the loop did."""
+    """The answers to requests that come together (None where they cannot be awaited), and what the loop did.
+
+    A loop that stands still for good, such as at a lock of threads that is held across an `await`, answers nothing.
+    """
     service = _Service(patience)
-    answers = _in_a_thread(lambda: service.run(function, prompts))
+    try:
+        answers = _in_a_thread(lambda: service.run(function, prompts), limit=20 * patience)
+    except _StandsStill:
+        answers, service.blocked = [], True
     return {
         "answers": answers,
         "on the loop": service.on_the_loop,
@@ -124,7 +136,8 @@ def _origins(error):
         one = todo.pop()
         if one is not None and one not in found:
             found.append(one)
-            todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+            context = None if one.__suppress_context__ else one.__context__  # `from None` hides it
+            todo += [one.__cause__, context, *getattr(one, "exceptions", ())]
     return found
 
 
