@@ -98,6 +98,13 @@ def test_the_visible_check_says_what_is_wrong_with_the_form(answer, words):
     assert words in as_text("", *lines(report, exercise))
 
 
+def test_a_share_in_percent_is_told_before_it_is_graded():
+    exercise = catalogue.exercise("claim-01")
+    report = judge(exercise, lambda: ("true", 73.2), graded=False)
+    assert "a number between 0 and 1 is asked for; 73.2 is none" in as_text("", *lines(report, exercise))
+    assert judge(exercise, lambda: ("true", 0.5), graded=False).answered
+
+
 def test_an_answer_is_noted_once_its_form_holds(capsys):
     assert checks.check("claim-03", lambda: "nonsense") == 0.0
     assert "claim-03: 0 of 1 points" in capsys.readouterr().out

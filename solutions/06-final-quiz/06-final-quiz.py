@@ -410,7 +410,7 @@ grade("claim-10", claim_10)
 #
 # `claim-11` · difficulty 3/5 · about 5 minutes · 2 points (verdict 1, figure 1)
 #
-# > If one of two responses always wins, DPO's loss has no smallest value at a finite margin, at no β; IPO's has one, at every τ > 0.
+# > If one of two responses always wins, DPO's loss falls on with the margin without end, whatever β is, while IPO's is smallest at a finite margin, whatever τ > 0 is.
 #
 # *Figure*: the winner's probability where IPO's loss is smallest, for τ = 0.5, two responses in all, and a reference that gives each 1/2; to 0.002.
 #
@@ -694,7 +694,7 @@ grade("claim-19", claim_19)
 #
 # > For the same two responses a step of KTO, with its reference point, needs as many forward and backward passes as a step of DPO.
 #
-# *Figure*: the cost of KTO over that of DPO, for two responses: a forward pass of a sequence counts 1, a backward pass 2, nothing is cached; to 0.01.
+# *Figure*: the cost of KTO over that of DPO, for two responses: a forward pass of a sequence counts 1, a backward pass 2, nothing is cached, and for each response one mismatched completion is scored by both models, without gradient; to 0.01.
 #
 # Stuck? Run `hint("claim-20")` in a new cell.
 
@@ -868,7 +868,7 @@ grade("claim-25", claim_25)
 #
 # `claim-26` · difficulty 3/5 · about 3 minutes · 1 point (verdict)
 #
-# > The preference labels of Constitutional AI come from a model, not from people.
+# > In Constitutional AI the preference labels come from a model.
 #
 # Stuck? Run `hint("claim-26")` in a new cell.
 
@@ -1205,7 +1205,7 @@ grade("claim-36", claim_36)
 #
 # `claim-37` · difficulty 3/5 · about 3 minutes · 1 point (verdict)
 #
-# > A dashboard that shows a test at the 5 % level announces a winner between two equal models in 5 % of the experiments. (As found: without a word on when, or how often, it is looked at.)
+# > A test at the 5 % level announces a winner between two equal models in 5 % of the experiments. (As found: above a dashboard, without a word on when, or how often, it is looked at.)
 #
 # Stuck? Run `hint("claim-37")` in a new cell.
 

@@ -80,7 +80,8 @@ def build(claim):
 
     def cases(draw):
         rtol = claim.tolerance / abs(claim.figure) if asks else None
-        return [Case(rtol=rtol, extra=asks)]
+        kind = "a share" if "between 0 and 1" in claim.asked else "a number"
+        return [Case(rtol=rtol, extra=kind if asks else None)]
 
     form = "a verdict and a figure" if asks else "a verdict"
     parts = [
@@ -115,7 +116,7 @@ def observe_claim(function, case):
 
     A list will do for a tuple. Where no figure is asked for, the verdict alone will do as well: the None that would go
     with it says nothing, and an answer is judged by what it says; nor is a figure looked at there. Where one is asked
-    for, the verdict alone has no figure, and earns what the verdict earns.
+    for, the verdict alone has no figure, and earns what the verdict earns. A share beyond 0 and 1 is told before it is graded.
     """
     try:
         answer = quietly(function)
@@ -125,6 +126,8 @@ def observe_claim(function, case):
     verdict = _verdict(verdict)
     figure = _figure(figure) if case.extra else "none asked for"
     faults = [thing for thing in (verdict, figure) if isinstance(thing, Missing)]
+    if case.extra == "a share" and not faults and not 0 <= figure <= 1:
+        faults = [Missing(f"a number between 0 and 1 is asked for; {figure:g} is none")]
     return {"form": faults[0] if faults else "as asked", "verdict": verdict, "figure": figure}
 
 

@@ -16,7 +16,7 @@ GOODHART = (
         "false",
         "the other way round: with the proxy's size β falls and the highest gold reward rises",
         "In which direction do their fitted coefficients move with the size of the proxy?",
-        ((_05, "fit-overoptimisation"), _CARDS),
+        (_CARDS, (_05, "1. What the law says")),
         difficulty=1,
     ),
     Claim(
@@ -120,7 +120,7 @@ GOODHART = (
         "false",
         "the theorem is about deciding: a non-trivial property of what programs do can be stated exactly, yet not decided for all programs",
         "What does the theorem say cannot be done with such a property: state it, or decide it?",
-        (_CARDS, (_05, "overfit-verifier")),
+        (_CARDS, (_05, "Limits and open questions")),
         difficulty=3,
     ),
     Claim(
@@ -138,7 +138,7 @@ GOODHART = (
         "false",
         "there is no such table, and no one such KL: results are fitted curves, whose peak depends on the method and on the proxy's size",
         "In which form does the paper give its results? Can there be one KL for all proxies?",
-        (_CARDS, (_05, "fit-overoptimisation")),
+        (_CARDS, (_05, "Examples that are none")),
     ),
     Claim(
         49,
@@ -194,7 +194,7 @@ GOODHART = (
         "true",
         "it moved along the same curve of gold against KL, and acted like stopping earlier",
         "Did the penalty change the curve of gold against KL, or where on it a run ends?",
-        (_CARDS, (_05, "early-stop")),
+        (_CARDS, (_05, "A KL price, or stopping early: one frontier?")),
     ),
     Claim(
         54,

@@ -7,7 +7,7 @@ _01, _03, _04 = "01-derivation", "03-method-comparison", "04-kto-pipeline"
 LOSSES = (
     Claim(
         11,
-        "If one of two responses always wins, DPO's loss has no smallest value at a finite margin, at no β; IPO's has one, at every τ > 0.",
+        "If one of two responses always wins, DPO's loss falls on with the margin without end, whatever β is, while IPO's is smallest at a finite margin, whatever τ > 0 is.",
         "true",
         "−log σ(βh) falls for ever, (h − 1/(2τ))² does not; at h = 1/(2τ) = 1 the winner has σ(1)",
         "Where is each of the two losses smallest, as a function of the margin h?",

@@ -23,7 +23,7 @@ METHODS = (
         "KTO also scores mismatched pairs: 2 · 6 against 8",
         "Which passes does the reference point need?",
         (_COSTS,),
-        "the cost of KTO over that of DPO, for two responses: a forward pass of a sequence counts 1, a backward pass 2, nothing is cached; to 0.01",
+        "the cost of KTO over that of DPO, for two responses: a forward pass of a sequence counts 1, a backward pass 2, nothing is cached, and for each response one mismatched completion is scored by both models, without gradient; to 0.01",
         1.5,
         0.01,
         (("percent", 100),),
@@ -91,7 +91,7 @@ METHODS = (
     ),
     Claim(
         26,
-        "The preference labels of Constitutional AI come from a model, not from people.",
+        "In Constitutional AI the preference labels come from a model.",
         "imprecise",
         "those for harmlessness do; the ones for helpfulness come from people (see the source card)",
         "For which of the two goals, helpful and harmless, did Bai et al. replace people's labels?",

@@ -121,7 +121,7 @@ PRACTICE = (
     ),
     Claim(
         37,
-        "A dashboard that shows a test at the 5 % level announces a winner between two equal models in 5 % of the experiments. (As found: without a word on when, or how often, it is looked at.)",
+        "A test at the 5 % level announces a winner between two equal models in 5 % of the experiments. (As found: above a dashboard, without a word on when, or how often, it is looked at.)",
         "imprecise",
         "so it is if it is looked at once, at an end fixed before; with each further look the share grows",
         "In how many of the experiments with equal models did some look announce a winner, and on what did it depend?",
