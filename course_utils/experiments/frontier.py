@@ -11,7 +11,7 @@ from course_utils.experiments.overoptimisation import fit_proxy, make_pool, push
 from course_utils.methods import make_start
 from course_utils.testbed import models, text
 
-PRICES = (0.0, 0.3)
+PRICES = (0.0, 0.1, 0.3)
 STEPS = 90
 # updates after which a run is looked at: without a price; and with one, which by then is about at rest
 LOOKS = (*range(0, 31, 3), 40, 50, 60, 75, 90)

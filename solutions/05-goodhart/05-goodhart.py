@@ -823,7 +823,7 @@ for low, high in zip(steps_up, steps_up[1:]):
 #
 # ### A KL price, or stopping early: one frontier?
 #
-# With a price $\lambda$ in the reward, $r - \lambda \log(\pi/\pi_0)$, a run drifts less, and in the end it stays where it is. Does it have more gold there than a run without a price that was **stopped at the same KL**? Five seeds, a price of 0.3, all looked at with 1,536 samples.
+# With a price $\lambda$ in the reward, $r - \lambda \log(\pi/\pi_0)$, a run drifts less. Late in the run, does it have more gold than a run without a price that was **stopped at the same KL**? Five seeds, prices of 0.1 and 0.3, all looked at with 1,536 samples.
 
 # %% tags=["experiment"]
 rl = kept[kept.part == "rl"]
@@ -848,16 +848,17 @@ def rl_against(name):
         [max(over.smooth(list(a["gold"]))) - max(over.smooth(list(b["gold"]))) for a, b in pairs]
     )
     found["end"] = interval([a["gold"].iloc[-3:].mean() - b["gold"].iloc[-3:].mean() for a, b in pairs])
-    found["KL at the end, plain"] = ", ".join(
-        f"{a['kl'].iloc[-1]:.1f} {b['kl'].iloc[-1]:.1f}" for a, b in pairs
+    found["last KL / the plain run's"] = ", ".join(
+        f"{a['kl'].iloc[-1]:.1f} / {b['kl'].iloc[-1]:.1f}" for a, b in pairs
     )
     return found
 
 
-# where a priced run comes to rest: the mean of its looks from update 60 on
-rest = (
-    looks[(looks.price > 0) & (looks.step >= 60)].groupby(["price", "seed"])[["kl", "gain", "proxy"]].mean()
-)
+# a priced run, late: the mean of its looks from update 60 on
+priced = looks[(looks.price > 0) & (looks.step >= 60)]
+print("KL of the priced runs by update, mean of the five seeds: do they come to rest?")
+print(priced.pivot_table(index="price", columns="step", values="kl").round(1).to_string(), "\n")
+rest = priced.groupby(["price", "seed"])[["kl", "gain", "proxy"]].mean()
 for column in ("gain", "proxy"):  # the run without a price, stopped at the same KL
     rest[f"{column} stopped"] = [near(free[seed], kl, column) for (_, seed), kl in rest["kl"].items()]
 rest["more gold"] = rest["gain"] - rest["gain stopped"]
@@ -876,14 +877,14 @@ for ax, (seed, rows) in zip(axes, free.items()):
     for (price, marked), marker in zip(by_price, "sD"):
         if (price, seed) in marked.index:
             at = marked.loc[(price, seed)]
-            ax.plot(at["kl"], at["gain"], marker, color="black", label=f"price {price:g}, at rest")
+            ax.plot(at["kl"], at["gain"], marker, color="black", label=f"price {price:g}, late")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(title=f"seed {seed}", xlabel="KL (nats)", xscale="log", xlim=(0.02, 9), ylim=(-1.2, 1.1))
 axes[0].set_ylabel("gain in gold")
 axes[0].legend(fontsize=7.5, loc="upper left")
 plots.show(
     fig,
-    "One frontier for each of five seeds: gain in gold against KL. The line is the run without a price, as it would be if stopped there; the points are where the runs with a price come to rest. On four seeds the point lies above the line, on seed 4 below it.",
+    "One frontier for each of five seeds: gain in gold against KL. The line is the run without a price, as it would be if stopped there; squares and diamonds are the runs with a price of 0.1 and of 0.3, late. The diamond lies above the line on four seeds, on seed 4 below it; the square lies farther right, a little above the line, and on seeds 3 and 4 outside the panel.",
 )
 
 # %% tags=["experiment"]
@@ -892,15 +893,16 @@ for price, rows in by_price:
     nearer = sum(kl < last[seed] for (_, seed), kl in rows["kl"].items())
     known = rows["more gold"].dropna()
     print(
-        f"price {price:g}: rests nearer to the start than the free run ends on {nearer} of {len(rows)} seeds; "
-        f"more gold at equal KL on {(known > 0).sum()} of {len(known)}, a higher proxy on {(rows['more proxy'] > 0).sum()}"
+        f"price {price:g}: nearer to the start than the end of the free run on {nearer} of {len(rows)} seeds; above the start's gold on {(rows['gain'] > 0).sum()}; "
+        f"more gold at equal KL on {(known > 0).sum()} of the {len(known)} that can be compared, a higher proxy on {(rows['more proxy'] > 0).sum()}"
     )
 
 # %% [markdown]
-# What the price does first is **choose where the run comes to rest**. At that KL the *proxy* is higher than in the free run stopped there, on every seed: the priced run has trained for longer at the same distance. That much is as in Gao et al. (section 3.6).
+# What the price does first is **choose where the run goes**. With 0.3 it has about come to rest after 60 updates, at a KL of one or two. With 0.1 it drifts on, and on four of five seeds it has less gold than the start: too low a price is no protection. At equal KL the *proxy* is higher than in the free run stopped there, wherever the two can be compared:
+# the priced run has trained for longer at the same distance. That much is as in Gao et al. (section 3.6).
 #
-# In *gold* they found no difference at equal KL. Here it depends on the proxy: on four seeds the priced run has 0.2 to 0.4 more, more than the free run had anywhere, and on seed 4, whose proxy is the poorest, 0.2 less. Over the five seeds that is not told apart from 0. So a price does not mend a proxy; it spends the same distance
-# more thoroughly, for good or ill. One model of this size and one price say nothing about others, and the same coefficient rests at another KL with another scale of the reward. Its practical side: a run that comes to rest needs nobody who stops it.
+# In *gold* they found no difference at equal KL. Here it depends on the proxy. With 0.3, four seeds have 0.2 to 0.4 more, more than the free run had anywhere, and seed 4, whose proxy is the poorest, has 0.2 less; with 0.1, farther out, all four that can be compared have a little more. Over the seeds neither is told apart from 0. So a price does not mend a proxy; it spends the same distance
+# more thoroughly, for good or ill. One model of this size and two prices say nothing about others, and the same coefficient leads to another KL with another scale of the reward. Its practical side: a run that comes to rest needs nobody who stops it.
 
 # %% [markdown]
 # ### Exercise: rules for an ensemble
@@ -968,6 +970,8 @@ print(pd.DataFrame(curves_live).T.round(2).to_string())
 
 # %% [markdown]
 # Kept: four models fitted to the **same** pairs from other initialisations, and three fitted to three **different** sets of pairs (three times the labels: compare it with more data, too).
+#
+# The second table is about RL. Each run is compared with the plain run of its seed: at equal KL ("KL 1", "KL 2"), each at its best checkpoint ("best"), and after as many steps ("end"). The last column has the KL at the end of both, seed by seed.
 
 # %% tags=["experiment"]
 ensembles = [f"4 of one data set, {rule}" for rule in ("mean", "min", "uwo")]
@@ -1616,7 +1620,7 @@ print("found and formula agree to 0.001:", off < 1e-3)
 #
 # ### The same in a trained model
 #
-# In the table a pair repeats for ever and moves nothing else. Now the text world's model: 1,000 pairs, each labelled once, from one start, with the better answer by gold chosen **for certain**, or with 20 % of these labels flipped. β = τ = 0.1 again, 300 steps (ten passes); cDPO and rDPO are told the share of flips (0.1 where there are none).
+# In the table a pair repeats for ever and moves nothing else. Now the text world's model: 1,000 pairs, each labelled once, from three starts, with the better answer by gold chosen **for certain**, or with 20 % of these labels flipped. β = τ = 0.1 again, 300 steps (ten passes); cDPO and rDPO are told the share of flips (0.1 where there are none).
 
 # %% tags=["experiment"]
 judged, judged_origin = measured.read("trained_labels")
@@ -1653,10 +1657,10 @@ for flips, rows in margin_of.groupby("flips"):
         )
 
 # %% [markdown]
-# One start and 600 samples a row (standard error 0.06), so an example and no law. The *order* of the margins is the table's, rDPO over DPO over cDPO over IPO, with and without flips; their size is not: shared weights and ten passes are far from an optimum, and margins spread by more than their mean.
+# 600 samples a row and seed (standard error 0.06). The *order* of the margins is the table's, rDPO over DPO over cDPO over IPO, on each seed, with and without flips; their size is not: shared weights and ten passes are far from an optimum, and margins spread by about as much as their mean, or more.
 #
-# - *Certain labels*: from 100 to 300 steps DPO and rDPO lose much of their gold, cDPO a little, IPO none, at a third of the KL or less. That is what IPO's bound is for.
-# - *20 % flipped*: all lose, and at 300 steps DPO and rDPO end below the start's 0.46, cDPO too. rDPO, unbiased where pairs repeat, is the worst here: it amplifies each label, and each pair was labelled once. It pays for its unbiasedness in variance (KL 32). "Made for noise" is a statement on expectations.
+# - *Certain labels*: from 100 to 300 steps DPO and rDPO lose 0.4 to 1.1 of their gold, cDPO 0.1 to 0.6, IPO hardly any; it ends highest on all three seeds, at less than half of DPO's KL. That is what IPO's bound is for.
+# - *20 % flipped*: all lose, IPO least. DPO, cDPO and rDPO end below the start's gold (0.46, 0.65, 0.57; section 7) on all three seeds, IPO above it. rDPO, unbiased where pairs repeat, is no better than DPO on any seed here, and far worse on seed 0: it amplifies each label, and each pair was labelled once. It pays for its unbiasedness in variance (KL 10 to 32). "Made for noise" is a statement on expectations.
 #
 # ### Likelihood displacement
 #
@@ -1840,7 +1844,7 @@ for share, rows in weak.groupby("examples"):
 # %% [markdown]
 # With 5 % tables in the examples the *same* weak verifier taught honest programs (in more rounds, see the table), on all three seeds; with 15 % their share at least tripled on each, and with 25 % nearly all programs were tables. The share that is there at the start matters. RL amplified an exploit that was there. Nothing here shows that it would have been invented; Baker et al. (2025, arXiv 2503.11926) report that capable coding agents find their own.
 #
-# **Three rewards under one optimiser.** Notebook 03 trained GRPO in the text world with three verifiers. From its kept runs:
+# **Three rewards under one optimiser.** Notebook 03 trained GRPO in the text world with three verifiers. From its kept runs (its seeds are 6 to 8; the start's length was not noted):
 
 # %% tags=["experiment"]
 compared, compared_origin = measured.read("method_comparison")
@@ -1997,14 +2001,14 @@ print("eval of it:", eval(hidden), "   as an expression:", eval(compile("6 * 7",
 # |---|---|---|
 # | over-optimisation grows with the reward model's capacity | the other way round in Gao et al.; here size alone is not told apart, more data has a higher peak | 6 |
 # | it begins at KL = 50 | it depends on proxy and method; no such table exists | 1, 5 |
-# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL; here a price of 0.3 had more gold at equal KL on four seeds and less on the one with the poorest proxy: not told apart on average | 6 |
+# | a KL penalty is more than early stopping | it holds a run near a KL that depends on the reward's scale; Gao et al. found no more gold at equal KL; here a price of 0.3 had more gold at equal KL on four seeds and less on the one with the poorest proxy: not told apart on average, nor with 0.1 | 6 |
 # | a second reward model is as good as gold | on three of five seeds it turned after gold had; on two it followed the optimised proxy to the end | 4 |
 # | ensembles are conservative | the mean is not, by construction; at n = 256 it was ahead on all three seeds, at its best n not told apart | 6 |
 # | UWO subtracts the standard deviation | the variance | 6 |
 # | length normalisation, or SimPO, cures a length bias | not one that is in the labels | 7 |
 # | gold went up, so nothing is being gamed | an average hides it: meter the thing itself | 7 |
 # | DPO has no proxy | its labels are one, its log-ratio another | 8 |
-# | IPO is for label noise | its motive is certainty; noise itself bounds DPO's optimum. In the one trained comparison here its bound helped with both | 8 |
+# | IPO is for label noise | its motive is certainty; noise itself bounds DPO's optimum. In the trained comparison here its bound helped with both, on three seeds | 8 |
 # | a verifier cannot be hacked | what it does not check is free | 9 |
 #
 # Run `progress()` in a new cell to see your points and what is open.
@@ -2013,6 +2017,7 @@ print("eval of it:", eval(hidden), "   as an expression:", eval(compile("6 * 7",
 # ## Practice question 5: Goodhart's law in preference learning
 #
 # In about one page: (1) What is reward over-optimisation, and what did Gao et al. measure? (2) Is DPO immune? (3) Are verifiable rewards immune? (4) Why is the problem hard, and what do mitigations achieve, with their mechanism and their limit? Give a source, a measurement or an argument for each claim.
+# (Notebook 06 asks it again; there `self_check(5)` lists what an answer has not mentioned.)
 # Write in the cell below.
 #
 # | | points |
