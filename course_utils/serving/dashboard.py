@@ -125,5 +125,9 @@ def _traffic(axis, requests, seen):
         counts = (seconds[requests["variant"] == variant] // width).value_counts()
         counts = counts.reindex(range(last), fill_value=0)
         axis.plot(counts.index + 0.5, counts, marker="os"[i], label=variant)
-    axis.set(xlabel=f"{unit}s since the first answer", ylabel=f"answers a {unit}", ylim=(0, None))
+    axis.set(
+        xlabel=f"{unit}s since the first answer",
+        ylabel=f"answers {'an' if unit == 'hour' else 'a'} {unit}",
+        ylim=(0, None),
+    )
     axis.locator_params(axis="x", nbins=5)
