@@ -385,7 +385,10 @@ def test_the_dashboard_counts_by_the_unit_that_fits_and_a_variant_that_ceased_fa
         )
         traffic = dashboard("", store)[0].axes[0]
         control, treatment = traffic.lines
-        assert traffic.get_ylabel() == f"answers {'an' if unit == 'hour' else 'a'} {unit}" and traffic.get_xlabel().startswith(f"{unit}s ")
+        assert (
+            traffic.get_ylabel() == f"answers {'an' if unit == 'hour' else 'a'} {unit}"
+            and traffic.get_xlabel().startswith(f"{unit}s ")
+        )
         assert len(control.get_xdata()) == len(treatment.get_xdata()) > 10
         assert treatment.get_ydata().sum() == 101 and treatment.get_ydata()[-1] == 0
         assert 95 <= control.get_ydata().sum() <= 101  # all but those of the interval that is not over
