@@ -181,7 +181,7 @@ def test_a_margin_for_length_explains_what_the_policy_then_need_not():
     moved = {}
     for margin in (0.0, 5.0):
         policy = bias.train_on_pairs(start, steps=4, batch_size=2, lr=1e-2, margin=margin)
-        change = bias.displacement(policy, start)
+        change = bias.displacement(*bias.log_ratios(policy, start))
         moved[margin] = abs(change["chosen"] - change["rejected"])
     assert moved[5.0] < moved[0.0]
 

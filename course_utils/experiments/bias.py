@@ -126,18 +126,24 @@ def meters(policy, start, seed=0, count=600):
 
 
 @torch.no_grad()
-def displacement(policy, start, count=1000):
-    """Mean change of log-probability of the chosen and the rejected responses, and the share of the chosen that fell."""
+@torch.no_grad()
+def log_ratios(policy, start, count=1000):
+    """[(N,), (N,)] change of log-probability, nats, of the chosen and of the rejected response of the first `count` pairs."""
     changes = []
     for side in ("chosen", "rejected"):
         pairs = start.pairs[:count]
         ids, labels = completions([p["prompt"] for p in pairs], [p[side] for p in pairs])
         now, before = (scores(model, ids, labels) for model in (policy, start.model))
         changes.append(now - before)
+    return changes
+
+
+def displacement(chosen, rejected):
+    """Of `log_ratios`: the mean of the chosen and of the rejected responses, and the share of the chosen that fell."""
     return {
-        "chosen": changes[0].mean().item(),
-        "rejected": changes[1].mean().item(),
-        "chosen that fell": (changes[0] < 0).float().mean().item(),
+        "chosen": chosen.mean().item(),
+        "rejected": rejected.mean().item(),
+        "chosen that fell": (chosen < 0).float().mean().item(),
     }
 
 
@@ -176,7 +182,7 @@ def measure_seed(start, seed, say=print):
             policy = train_on_pairs(biased, seed=seed, **settings)
             row, *_ = meters(policy, start, seed)
             part, name = ("bias", bias) if cure == "DPO" else ("cure", cure)
-            rows.append({"part": part, "name": name, **row, **displacement(policy, biased)})
+            rows.append({"part": part, "name": name, **row, **displacement(*log_ratios(policy, biased))})
             say(f"seed {seed}: {bias}, {cure}: gold {row['gold']:.2f}, length {row['length']:.1f}")
 
     def watch(step, policy):

@@ -13,7 +13,7 @@ from course_utils.testbed import models, text
 
 PRICES = (0.0, 0.1, 0.3)
 STEPS = 90
-# updates after which a run is looked at: without a price; and with one, which by then is about at rest
+# updates after which a run is looked at: without a price; and with one, late in the run
 LOOKS = (*range(0, 31, 3), 40, 50, 60, 75, 90)
 PRICED_LOOKS = (60, 75, 90)
 # answers to each prompt: at a look, and where the peak is measured anew

@@ -4,10 +4,9 @@ import functools
 
 import torch
 
-from course_utils.experiments.bias import displacement, meters, train_on_pairs
-from course_utils.losses import cdpo_loss, dpo_loss, ipo_loss, rdpo_loss
+from course_utils.experiments.bias import displacement, log_ratios, meters, train_on_pairs
+from course_utils.experiments.noise import LOSSES
 from course_utils.methods import Start, make_start
-from course_utils.methods.start import completions, scores
 from course_utils.testbed import text
 
 # beta and tau, and the smoothing where no label is flipped; elsewhere it is the share of flips
@@ -34,21 +33,9 @@ def losses(flips):
     """{name: loss} for a share of flips, with the signature of `dpo_loss`; cDPO and rDPO know the share."""
     known = {"smoothing": flips or SMOOTHING}
     return {
-        "DPO": dpo_loss,
-        "cDPO": functools.partial(cdpo_loss, **known),
-        "rDPO": functools.partial(rdpo_loss, **known),
-        "IPO": ipo_loss,
+        name: functools.partial(loss, **known) if name in ("cDPO", "rDPO") else loss
+        for name, loss in LOSSES.items()
     }
-
-
-@torch.no_grad()
-def margins(policy, start):
-    """(N,) log-ratio of the chosen minus that of the rejected for each training pair, nats."""
-    ratios = []
-    for side in ("chosen", "rejected"):
-        ids, labels = completions([p["prompt"] for p in start.pairs], [p[side] for p in start.pairs])
-        ratios.append(scores(policy, ids, labels) - scores(start.model, ids, labels))
-    return ratios[0] - ratios[1]
 
 
 def train(start, seed, flips, name, looks=LOOKS, **training):
@@ -62,9 +49,10 @@ def train(start, seed, flips, name, looks=LOOKS, **training):
 
     def watch(step, policy):
         if step in looks:
-            h = margins(policy, judged)
+            chosen, rejected = log_ratios(policy, judged)
+            h = chosen - rejected
             row = {"seed": seed, "flips": flips, "loss": name, "step": step}
-            row |= meters(policy, start, seed)[0] | displacement(policy, judged)
+            row |= meters(policy, start, seed)[0] | displacement(chosen, rejected)
             rows.append(row | {"margin": h.mean().item(), "margin_sd": h.std().item()})
 
     settings = TRAINING | training

@@ -84,11 +84,11 @@ def _next_other(prompts, completions):
     ]
 
 
-def _greedy(prompts, completions):
-    """The first free completion of another prompt; the last rows can be left with none."""
+def _greedy(prompts, completions, order=iter):
+    """The first free completion of another prompt, in an order; the last rows can be left with none."""
     free, found = list(range(len(prompts))), []
     for prompt in prompts:
-        j = next((j for j in free if prompts[j] != prompt), None)
+        j = next((j for j in order(free) if prompts[j] != prompt), None)
         if j is None:
             raise ValueError("none left")
         free.remove(j)
@@ -97,14 +97,7 @@ def _greedy(prompts, completions):
 
 
 def _greedy_from_behind(prompts, completions):
-    free, found = list(range(len(prompts))), []
-    for prompt in prompts:
-        j = next((j for j in reversed(free) if prompts[j] != prompt), None)
-        if j is None:
-            raise ValueError("none left")
-        free.remove(j)
-        found.append(completions[j])
-    return found
+    return _greedy(prompts, completions, reversed)
 
 
 def _swapped_one_sided(prompts, completions):
